@@ -1,0 +1,192 @@
+#pragma once
+
+#include <gyre/core/task_group.hpp>
+
+#include <chrono>
+#include <tuple>
+#include <utility>
+#include <variant>
+
+namespace gyre {
+namespace detail {
+
+/// A group with a fixed number of children, started by the await.
+template <class Derived, class... Awaitables>
+class combination : protected task_group {
+public:
+    explicit combination(Awaitables&&... a) : awaitables_(std::move(a)...) {}
+
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> awaiting) {
+        start(std::index_sequence_for<Awaitables...>());
+        join(awaiting, context_of(awaiting));
+    }
+
+protected:
+    /// Throws what failed, or that the whole was cancelled from outside.
+    void check(const char* doing) {
+        if (std::exception_ptr e = failure())
+            std::rethrow_exception(std::move(e));
+        if (cancelled_from_outside())
+            throw error(errc::cancelled, doing);
+    }
+
+    std::tuple<std::optional<storable_t<await_result_t<Awaitables>>>...> results_;
+
+private:
+    template <std::size_t... I>
+    void start(std::index_sequence<I...>) {
+        (adopt(keep<await_result_t<Awaitables>>(std::get<I>(results_),
+                                                std::move(std::get<I>(awaitables_)))
+                   .release()
+                   .promise()),
+         ...);
+    }
+
+    std::tuple<Awaitables...> awaitables_;
+};
+
+template <class... Awaitables>
+class all_awaiter : public combination<all_awaiter<Awaitables...>, Awaitables...> {
+public:
+    using all_awaiter::combination::combination;
+
+    std::tuple<storable_t<await_result_t<Awaitables>>...> await_resume() {
+        if (!complete())
+            this->check("all");
+        return std::apply([](auto&... r) { return std::tuple(std::move(*r)...); }, this->results_);
+    }
+
+private:
+    bool complete() const {
+        return std::apply([](const auto&... r) { return (r.has_value() && ...); }, this->results_);
+    }
+};
+
+template <class... Ts>
+using race_result_t =
+    std::conditional_t<(std::is_same_v<std::tuple_element_t<0, std::tuple<Ts...>>, Ts> && ...),
+                       std::tuple_element_t<0, std::tuple<Ts...>>, std::variant<Ts...>>;
+
+template <class... Awaitables>
+class race_awaiter : public combination<race_awaiter<Awaitables...>, Awaitables...> {
+public:
+    using result = race_result_t<storable_t<await_result_t<Awaitables>>...>;
+
+    explicit race_awaiter(Awaitables&&... a)
+        : race_awaiter::combination(std::forward<Awaitables>(a)...) {
+        this->ends_ = task_group::policy::first;
+    }
+
+    result await_resume() { return take(std::index_sequence_for<Awaitables...>()); }
+
+private:
+    template <std::size_t... I>
+    result take(std::index_sequence<I...>) {
+        std::optional<result> winner;
+        if (std::exception_ptr e = this->failure(); e && !(std::get<I>(this->results_) || ...))
+            std::rethrow_exception(std::move(e));
+        (void)((std::get<I>(this->results_) && (give<I>(winner), true)) || ...);
+        if (!winner)
+            this->check("race");
+        return std::move(*winner);
+    }
+    template <std::size_t I>
+    void give(std::optional<result>& winner) {
+        auto& value = *std::get<I>(this->results_);
+        if constexpr (std::is_same_v<result, std::remove_reference_t<decltype(value)>>)
+            winner.emplace(std::move(value));
+        else
+            winner.emplace(std::in_place_index<I>, std::move(value));
+    }
+};
+
+/// One child and a timer that cancels it.
+template <class Awaitable>
+class timeout_awaiter : public combination<timeout_awaiter<Awaitable>, Awaitable>, timer {
+public:
+    timeout_awaiter(Awaitable&& a, bool relative, std::int64_t when)
+        : timeout_awaiter::combination(std::move(a)), timer(&on_expiry), relative_(relative) {
+        expiry = when;
+    }
+    timeout_awaiter(timeout_awaiter&& other) noexcept
+        : timeout_awaiter::combination(std::move(other)), timer(&on_expiry),
+          relative_(other.relative_) {
+        expiry = other.expiry;
+    }
+    ~timeout_awaiter() { timing_wheel::disarm(*this); }
+
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> awaiting) {
+        timeout_awaiter::combination::await_suspend(awaiting);
+        loop* here = loop::current();
+        if (relative_)
+            here->arm_relative(*this);
+        else
+            here->arm_absolute(*this);
+    }
+
+    await_result_t<Awaitable> await_resume() {
+        timing_wheel::disarm(*this);
+        auto& result = std::get<0>(this->results_);
+        if (!result) {
+            if (std::exception_ptr e = this->failure())
+                std::rethrow_exception(std::move(e));
+            if (expired_ && !this->cancelled_from_outside())
+                throw timeout_error("with_timeout");
+            throw error(errc::cancelled, "with_timeout");
+        }
+        if constexpr (!std::is_void_v<await_result_t<Awaitable>>)
+            return std::move(*result);
+    }
+
+private:
+    static void on_expiry(work& w, event) noexcept {
+        auto& self = static_cast<timeout_awaiter&>(static_cast<timer&>(w));
+        self.expired_ = true;
+        self.cancel();
+    }
+
+    bool relative_;
+    bool expired_ = false;
+};
+
+} // namespace detail
+
+/// `auto [a, b] = co_await gyre::all(fetch(one), fetch(two));`
+///
+/// Runs them at the same time and gives all results (std::monostate for void). The first failure
+/// cancels the others, waits for them, and is thrown.
+template <class... Awaitables>
+[[nodiscard]] auto all(Awaitables... a) {
+    static_assert(sizeof...(a) > 0);
+    return detail::all_awaiter<Awaitables...>(std::move(a)...);
+}
+
+/// `auto winner = co_await gyre::race(primary(), replica());`
+///
+/// Runs them at the same time; the first to end, well or badly, cancels the others, which are
+/// waited for. Gives its result: of their common type, or else a std::variant with one alternative
+/// for each (std::monostate for void). When the first to end failed, that is thrown, unless
+/// another ended well before it could be stopped.
+template <class... Awaitables>
+[[nodiscard]] auto race(Awaitables... a) {
+    static_assert(sizeof...(a) > 0);
+    return detail::race_awaiter<Awaitables...>(std::move(a)...);
+}
+
+/// A deadline for a whole conversation: cancels what still runs after `d`, waits for it to end, and
+/// throws timeout_error. When it ended well in spite of that, its result counts.
+template <class Rep, class Period, class Awaitable>
+[[nodiscard]] auto with_timeout(std::chrono::duration<Rep, Period> d, Awaitable a) {
+    return detail::timeout_awaiter<Awaitable>(std::move(a), true, detail::ceil_nanoseconds(d));
+}
+
+/// The same until a point in time.
+template <class Awaitable>
+[[nodiscard]] auto with_deadline(clock::time_point t, Awaitable a) {
+    return detail::timeout_awaiter<Awaitable>(std::move(a), false, t.time_since_epoch().count());
+}
+
+} // namespace gyre

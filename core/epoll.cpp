@@ -1,0 +1,208 @@
+#include <gyre/core/assert.hpp>
+#include <gyre/core/backend.hpp>
+#include <gyre/core/lease_pool.hpp>
+#include <gyre/core/loop.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <vector>
+
+// The epoll backend.
+//
+// A descriptor is registered once, edge-triggered, for both directions, the first time that an
+// operation on it has to wait; most operations never do, because the system call is tried first.
+// An edge is news, not a state: `readable` remembers that news until a read has found nothing. So
+// the rule is: try, and only after "nothing there" wait for an edge; a registration reports what is
+// there already, and an edge that came in between is kept in `readable`.
+//
+// A short read of a TCP socket has emptied its queue, and the next read need not try (5 % of an
+// echo). That holds unless the end, an error or urgent data is queued behind what was read: those
+// make no new edge. They show in the events (RDHUP, HUP, ERR, PRI), and from then on every read
+// tries. UNIX sockets end a read early at passed descriptors, so theirs always try.
+//
+// When an edge arrives the operation is only queued; it tries when its turn comes, right before
+// its coroutine runs, while what it read is still in the cache.
+//
+// The kernel keeps a registration for as long as the open file lives, and that may be longer than
+// our descriptor (a dup, a fork). So an event carries the number and a generation, not a pointer.
+
+namespace gyre::detail {
+namespace {
+
+constexpr std::uint64_t wake_token = ~std::uint64_t{0};
+constexpr std::uint32_t read_events = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+constexpr std::uint32_t write_events = EPOLLOUT | EPOLLHUP | EPOLLERR;
+constexpr std::uint32_t sticky_events = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+class epoll_backend final : public backend {
+public:
+    explicit epoll_backend(loop& owner);
+    ~epoll_backend() override;
+
+    bool submit(operation& op) noexcept override;
+    void cancel(operation& op) noexcept override;
+    void wait(std::int64_t timeout) noexcept override;
+    void wake() noexcept override;
+    void forget(descriptor& d) noexcept override;
+    int pollable_fd() const noexcept override { return epoll_; }
+    lease_pool& leases() noexcept override { return *leases_; }
+    void take_buffer(std::uint16_t id) noexcept override;
+
+private:
+    void close_all() noexcept;
+    int enrol(descriptor& d) noexcept;
+
+    loop& owner_;
+    int epoll_ = -1;
+    int wake_ = -1;
+    bool has_pwait2_ = true;
+    std::uint32_t generation_ = 0;
+    std::vector<descriptor*> by_fd_;
+    std::array<epoll_event, 512> events_;
+    lease_pool* leases_;
+};
+
+epoll_backend::epoll_backend(loop& owner)
+    : owner_(owner), leases_(new lease_pool(owner.options().lease_size, owner.options().lease_count)) {
+    leases_->attach(*this);
+    const auto fail = [this](const char* what) {
+        const std::error_code code{errno, std::system_category()};
+        close_all();
+        throw error(code, what);
+    };
+    if ((epoll_ = epoll_create1(EPOLL_CLOEXEC)) < 0)
+        fail("make an epoll loop: epoll_create1");
+    if ((wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0)
+        fail("make an epoll loop: eventfd");
+    // Edge-triggered, it never has to be read: each write is a new edge.
+    epoll_event e{};
+    e.events = EPOLLIN | EPOLLET;
+    e.data.u64 = wake_token;
+    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &e) != 0)
+        fail("make an epoll loop: epoll_ctl");
+}
+
+epoll_backend::~epoll_backend() { close_all(); }
+
+void epoll_backend::close_all() noexcept {
+    for (int fd : {epoll_, wake_})
+        if (fd >= 0)
+            ::close(fd);
+    lease_pool::detach(leases_);
+}
+
+bool epoll_backend::submit(operation& op) noexcept {
+    descriptor& d = *op.target;
+    const bool reading = is_reading(op.code);
+    if (!reading || d.readable || op.size == 0) {
+        int r = op.code == opcode::recv_lease ? attempt_lease(op) : attempt(op);
+        if (r > would_wait) {
+            if (op.code == opcode::recv && r > 0 && static_cast<std::size_t>(r) < op.size &&
+                d.type == SOCK_STREAM && d.family != AF_UNIX)
+                d.readable = d.read_sticky || !d.registered;
+            op.result = r;
+            return true;
+        }
+        if (r == would_retry) {
+            owner_.retry_later(op);
+            return false;
+        }
+        if (reading)
+            d.readable = false;
+    }
+    if (!d.registered) {
+        if (const int r = enrol(d); r < 0) {
+            op.result = r;
+            return true;
+        }
+    }
+    return false;
+}
+
+int epoll_backend::enrol(descriptor& d) noexcept {
+    const auto fd = static_cast<std::size_t>(d.fd);
+    if (fd >= by_fd_.size())
+        by_fd_.resize(std::max(fd + 1, 2 * by_fd_.size()));
+    d.generation = ++generation_;
+    epoll_event e{};
+    e.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+    e.data.u64 = std::uint64_t{d.generation} << 32 | fd;
+    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, d.fd, &e) != 0)
+        return -errno;
+    d.registered = true;
+    by_fd_[fd] = &d;
+    return 0;
+}
+
+void epoll_backend::forget(descriptor& d) noexcept {
+    if (!d.registered)
+        return;
+    epoll_event unused{};
+    epoll_ctl(epoll_, EPOLL_CTL_DEL, d.fd, &unused);
+    by_fd_[static_cast<std::size_t>(d.fd)] = nullptr;
+    d.registered = false;
+    d.readable = true;
+}
+
+void epoll_backend::cancel(operation& op) noexcept { owner_.finish(op, encode(op.reason)); }
+
+void epoll_backend::wait(std::int64_t timeout) noexcept {
+    int n = 0;
+    if (timeout != 0 && timeout != forever && has_pwait2_) {
+        const timespec t{timeout / 1'000'000'000, timeout % 1'000'000'000};
+        n = epoll_pwait2(epoll_, events_.data(), static_cast<int>(events_.size()), &t, nullptr);
+        if (n < 0 && errno == ENOSYS) // before Linux 5.11
+            has_pwait2_ = false;
+    }
+    if (timeout == 0 || timeout == forever || !has_pwait2_) {
+        const std::int64_t ms = timeout == forever ? -1 : (timeout + 999'999) / 1'000'000;
+        n = epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()),
+                       static_cast<int>(std::min<std::int64_t>(ms, INT_MAX)));
+    }
+    for (int i = 0; i < n; ++i) {
+        const epoll_event& e = events_[static_cast<std::size_t>(i)];
+        const std::uint64_t token = e.data.u64;
+        if (token == wake_token)
+            continue;
+        descriptor* d = by_fd_[static_cast<std::uint32_t>(token)];
+        if (d == nullptr || d->generation != token >> 32)
+            continue; // of an open file that outlived our descriptor
+        const auto ready = [this](operation* op) {
+            if (op == nullptr || op->state != operation::phase::waiting)
+                return;
+            op->state = operation::phase::readied;
+            owner_.ready(*op);
+        };
+        if ((e.events & read_events) != 0) {
+            d->readable = true;
+            if ((e.events & sticky_events) != 0)
+                d->read_sticky = true;
+            ready(d->reading);
+        }
+        if ((e.events & write_events) != 0)
+            ready(d->writing);
+    }
+}
+
+void epoll_backend::wake() noexcept {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t n = ::write(wake_, &one, sizeof one);
+}
+
+void epoll_backend::take_buffer(std::uint16_t id) noexcept {
+    leases_->put(id);
+    owner_.retry_soon();
+}
+
+} // namespace
+
+std::unique_ptr<backend> make_epoll_backend(loop& owner) {
+    return std::make_unique<epoll_backend>(owner);
+}
+
+} // namespace gyre::detail

@@ -1,0 +1,104 @@
+#include <gyre/core/backend.hpp>
+#include <gyre/core/inbox.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace gyre::detail {
+
+inbox::~inbox() {
+    close();
+    std::free(spare_);
+}
+
+inbox::record* inbox::append(std::size_t size) {
+    size = (size + alignof(record) - 1) / alignof(record) * alignof(record);
+    if (last_ == nullptr || last_->capacity - last_->used < size) {
+        chunk* c = std::exchange(spare_, nullptr);
+        if (c == nullptr || c->capacity < size) {
+            std::free(c);
+            const std::size_t capacity = std::max(size, chunk_size - sizeof(chunk));
+            void* memory = std::malloc(sizeof(chunk) + capacity);
+            if (memory == nullptr)
+                throw std::bad_alloc();
+            c = new (memory) chunk{nullptr, 0, capacity};
+        }
+        (last_ != nullptr ? last_->next : first_) = c;
+        last_ = c;
+    }
+    record* r = new (last_->data() + last_->used) record;
+    r->size = size;
+    return r;
+}
+
+// Only now does the record count: a callable whose move threw leaves nothing behind.
+void inbox::commit(record& r) noexcept {
+    last_->used += r.size;
+    if (std::exchange(asleep_, false))
+        wakes_->wake();
+}
+
+void inbox::nudge() noexcept {
+    std::lock_guard lock(mutex_);
+    nudged_ = true;
+    if (wakes_ != nullptr && std::exchange(asleep_, false))
+        wakes_->wake();
+}
+
+inbox::chunk* inbox::take() noexcept {
+    last_ = nullptr;
+    return std::exchange(first_, nullptr);
+}
+
+bool inbox::drain() noexcept {
+    chunk* list = nullptr;
+    {
+        std::lock_guard lock(mutex_);
+        asleep_ = nudged_ = false;
+        list = take();
+    }
+    if (list == nullptr)
+        return false;
+    run_all(list, true);
+    return true;
+}
+
+void inbox::run_all(chunk* list, bool run) noexcept {
+    while (list != nullptr) {
+        for (std::size_t at = 0; at < list->used;) {
+            auto* r = std::launder(reinterpret_cast<record*>(list->data() + at));
+            at += r->size;
+            r->act(r + 1, run);
+        }
+        chunk* done = std::exchange(list, list->next);
+        *done = {nullptr, 0, done->capacity};
+        {
+            std::lock_guard lock(mutex_);
+            std::swap(done, spare_);
+        }
+        std::free(done);
+    }
+}
+
+bool inbox::pending() noexcept {
+    std::lock_guard lock(mutex_);
+    return first_ != nullptr || nudged_;
+}
+
+bool inbox::prepare_sleep() noexcept {
+    std::lock_guard lock(mutex_);
+    asleep_ = first_ == nullptr && !nudged_;
+    return asleep_;
+}
+
+void inbox::close() noexcept {
+    chunk* list = nullptr;
+    {
+        std::lock_guard lock(mutex_);
+        wakes_ = nullptr;
+        list = take();
+    }
+    run_all(list, false);
+}
+
+} // namespace gyre::detail

@@ -1,0 +1,471 @@
+#include <gyre/core/assert.hpp>
+#include <gyre/core/backend.hpp>
+#include <gyre/core/lease_pool.hpp>
+#include <gyre/core/loop.hpp>
+#include <gyre/core/uring_abi.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// The io_uring backend.
+//
+// Receiving is what a server waits for, so receiving is what the ring does: a RECV per operation,
+// into the user's buffer or one of the lent ones, begun by a poll (POLL_FIRST) unless the last
+// receive told that more is queued. Everything else is tried with a plain system call first, which
+// nearly always succeeds at once (an SQE would cost more, and on UNIX streams the peer would wait
+// for our turn to end); only what has to wait becomes a poll on the ring, then is tried again. So
+// errors and partial results are those of the system calls, on both backends, and the quirks of
+// sends inside the ring (datagrams cut to nothing, swallowed resets) cannot happen.
+//
+// An operation is the kernel's from its SQE to its CQE: `user_data` points to it, and its frame
+// stays. Cancelling is an SQE, too; its own completion says nothing that matters. With no room in
+// the submission queue, operations and cancels wait in `deferred_` and go first in the next turn.
+//
+// SINGLE_ISSUER and DEFER_TASKRUN: completions are made when this thread asks for them, in one
+// system call a turn that also submits. TASKRUN_FLAG lets a look without one.
+
+namespace gyre::detail {
+namespace {
+
+constexpr unsigned entries = 1024;
+constexpr unsigned completions = 8192;
+constexpr std::uint64_t ignored_token = 0; // of cancels
+constexpr std::uint64_t wake_token = 1;
+constexpr int lease_group = 0;
+
+constexpr unsigned setup_flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                                 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
+                                 IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
+
+int open_ring(io_uring& ring, unsigned sq, unsigned cq) noexcept {
+    io_uring_params params{};
+    params.flags = setup_flags;
+    params.cq_entries = cq;
+    return io_uring_queue_init_params(sq, &ring, &params);
+}
+
+unsigned load_acquire(const unsigned* at) noexcept { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
+
+class io_uring_backend final : public backend {
+public:
+    explicit io_uring_backend(loop& owner);
+    ~io_uring_backend() override;
+
+    bool submit(operation& op) noexcept override;
+    void cancel(operation& op) noexcept override;
+    void wait(std::int64_t timeout) noexcept override;
+    void wake() noexcept override;
+    void forget(descriptor&) noexcept override {}
+    int pollable_fd() const noexcept override { return ring_.ring_fd; }
+    lease_pool& leases() noexcept override { return *leases_; }
+    void take_buffer(std::uint16_t id) noexcept override;
+
+private:
+    void close_all() noexcept;
+    io_uring_sqe* next_sqe() noexcept;
+    bool start(operation& op) noexcept;
+    bool start_cancel(operation& op) noexcept;
+    void start_deferred() noexcept;
+    void arm_wake() noexcept;
+    int enter(std::int64_t timeout) noexcept;
+    unsigned reap() noexcept;
+    void complete(operation& op, int result, unsigned flags) noexcept;
+    bool ring_lends() noexcept;
+    void give_buffer(std::uint16_t id) noexcept;
+
+    loop& owner_;
+    io_uring ring_{};
+    int wake_ = -1;
+    bool wake_armed_ = false;
+    std::size_t pending_ = 0; // operations that are the kernel's
+    work_queue deferred_;
+    lease_pool* leases_;
+    io_uring_buf_ring* buffers_ = nullptr; // nullptr: not made yet, or the kernel would not
+    enum : std::uint8_t { untried, made, refused } lending_ = untried;
+};
+
+io_uring_backend::io_uring_backend(loop& owner)
+    : owner_(owner), leases_(new lease_pool(owner.options().lease_size, owner.options().lease_count)) {
+    leases_->attach(*this);
+    ring_.ring_fd = -1;
+    const auto fail = [this](int code, const char* what) {
+        close_all();
+        throw error({code, std::system_category()}, what);
+    };
+    if (const int r = open_ring(ring_, entries, completions); r < 0)
+        fail(-r, "make an io_uring loop: io_uring_setup");
+    // Slot i of the queue is always SQE i.
+    for (unsigned i = 0; i < ring_.sq.ring_entries; ++i)
+        ring_.sq.array[i] = i;
+    if ((wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0)
+        fail(errno, "make an io_uring loop: eventfd");
+}
+
+io_uring_backend::~io_uring_backend() {
+    // What still waits is awaited by coroutines that are not gyre's; their buffers must not be
+    // written to after this.
+    if (pending_ > 0) {
+        if (io_uring_sqe* sqe = next_sqe()) {
+            io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+            sqe->user_data = ignored_token;
+        }
+        wake_armed_ = true; // cancelled as well; not to be armed again
+        while (pending_ > 0 && enter(forever) >= 0)
+            reap();
+    }
+    close_all();
+}
+
+void io_uring_backend::close_all() noexcept {
+    if (ring_.ring_fd >= 0)
+        io_uring_queue_exit(&ring_);
+    if (wake_ >= 0)
+        ::close(wake_);
+    if (buffers_ != nullptr)
+        munmap(buffers_, leases_->count() * sizeof(io_uring_buf));
+    lease_pool::detach(leases_);
+}
+
+// ---- Starting ---------------------------------------------------------------------------------
+
+bool io_uring_backend::submit(operation& op) noexcept {
+    const bool received_by_ring =
+        op.msg_flags == 0 && ((op.code == opcode::recv && op.size > 0) ||
+                              (op.code == opcode::recv_lease && ring_lends()));
+    if (received_by_ring) {
+        if (op.code == opcode::recv_lease && leases_->lent() == leases_->count()) {
+            op.result = -ENOBUFS;
+            owner_.retry_later(op);
+            return false;
+        }
+    } else {
+        const int r = op.code == opcode::recv_lease ? attempt_lease(op) : attempt(op);
+        if (r > would_wait) {
+            op.result = r;
+            return true;
+        }
+        if (r == would_retry) {
+            owner_.retry_later(op);
+            return false;
+        }
+    }
+    if (!start(op)) {
+        op.queued = true;
+        deferred_.push(op);
+    }
+    return false;
+}
+
+// The next free SQE, after submitting what is queued when there is none; nullptr while the kernel
+// takes no more.
+io_uring_sqe* io_uring_backend::next_sqe() noexcept {
+    io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+    if (sqe == nullptr) {
+        enter(0);
+        sqe = io_uring_get_sqe(&ring_);
+    }
+    return sqe;
+}
+
+bool io_uring_backend::start(operation& op) noexcept {
+    io_uring_sqe* sqe = next_sqe();
+    if (sqe == nullptr)
+        return false;
+    const int fd = op.target->fd;
+    const auto receive = [&](void* data, std::size_t size) {
+        io_uring_prep_recv(sqe, fd, data, std::min<std::size_t>(size, INT_MAX), 0);
+        if (!op.target->readable)
+            sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    };
+    switch (op.code) {
+    case opcode::recv:
+        if (op.msg_flags == 0 && op.size > 0)
+            receive(op.data, op.size);
+        else
+            io_uring_prep_poll_add(sqe, fd, POLLIN | POLLPRI | POLLRDHUP);
+        break;
+    case opcode::recv_lease:
+        if (lending_ == made) {
+            receive(nullptr, leases_->size());
+            sqe->flags |= IOSQE_BUFFER_SELECT;
+            sqe->buf_group = lease_group;
+        } else {
+            io_uring_prep_poll_add(sqe, fd, POLLIN | POLLRDHUP);
+        }
+        break;
+    case opcode::poll_read:
+    case opcode::accept:
+    case opcode::recv_from:
+        io_uring_prep_poll_add(sqe, fd, POLLIN | POLLPRI | POLLRDHUP);
+        break;
+    case opcode::poll_write:
+    case opcode::connect:
+    case opcode::send:
+    case opcode::send_all:
+    case opcode::send_to: io_uring_prep_poll_add(sqe, fd, POLLOUT); break;
+    case opcode::sleep: break;
+    }
+    io_uring_sqe_set_data(sqe, &op);
+    ++pending_;
+    return true;
+}
+
+void io_uring_backend::cancel(operation& op) noexcept {
+    if (op.queued) { // the kernel has not seen it
+        deferred_.remove(op);
+        op.queued = false;
+        owner_.finish(op, encode(op.reason));
+        return;
+    }
+    op.state = operation::phase::cancelling;
+    if (!start_cancel(op)) {
+        op.queued = true;
+        deferred_.push(op);
+    }
+}
+
+bool io_uring_backend::start_cancel(operation& op) noexcept {
+    io_uring_sqe* sqe = next_sqe();
+    if (sqe == nullptr)
+        return false;
+    io_uring_prep_cancel(sqe, &op, 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = ignored_token;
+    return true;
+}
+
+void io_uring_backend::start_deferred() noexcept {
+    while (!deferred_.empty()) {
+        auto& op = static_cast<operation&>(deferred_.front());
+        if (!(op.state == operation::phase::cancelling ? start_cancel(op) : start(op)))
+            return;
+        deferred_.pop();
+        op.queued = false;
+    }
+}
+
+// ---- Waiting ----------------------------------------------------------------------------------
+
+void io_uring_backend::arm_wake() noexcept {
+    if (io_uring_sqe* sqe = next_sqe()) {
+        io_uring_prep_poll_multishot(sqe, wake_, POLLIN);
+        sqe->user_data = wake_token;
+        wake_armed_ = true;
+    }
+}
+
+void io_uring_backend::wait(std::int64_t timeout) noexcept {
+    start_deferred();
+    if (!wake_armed_)
+        arm_wake();
+    if (reap() > 0)
+        timeout = 0; // but submit
+    const bool unsubmitted = ring_.sq.sqe_tail != load_acquire(ring_.sq.khead);
+    const bool kernel_has_work =
+        (load_acquire(ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+    if (timeout == 0 && !unsubmitted && !kernel_has_work)
+        return;
+    enter(deferred_.empty() ? timeout : 0);
+    reap();
+}
+
+int io_uring_backend::enter(std::int64_t timeout) noexcept {
+    io_uring_sq& sq = ring_.sq;
+    sq.sqe_head = sq.sqe_tail;
+    __atomic_store_n(sq.ktail, sq.sqe_tail, __ATOMIC_RELEASE);
+    const unsigned to_submit = sq.sqe_tail - load_acquire(sq.khead);
+
+    unsigned flags = IORING_ENTER_GETEVENTS;
+    if ((ring_.features & IORING_FEAT_NO_IOWAIT) != 0)
+        flags |= IORING_ENTER_NO_IOWAIT; // an idle server is not waiting for a disk
+    __kernel_timespec t{};
+    io_uring_getevents_arg argument{};
+    const void* extra = nullptr;
+    std::size_t extra_size = 0;
+    if (timeout != 0 && timeout != forever) {
+        t = {timeout / 1'000'000'000, timeout % 1'000'000'000};
+        argument.ts = reinterpret_cast<std::uint64_t>(&t);
+        extra = &argument;
+        extra_size = sizeof argument;
+        flags |= IORING_ENTER_EXT_ARG;
+    }
+    const long n = syscall(__NR_io_uring_enter, ring_.ring_fd, to_submit, timeout != 0 ? 1U : 0U,
+                           flags, extra, extra_size);
+    // EINTR, ETIME, and EBUSY or EAGAIN (too much is under way): the next turn goes on.
+    return n >= 0 || errno == EINTR || errno == ETIME || errno == EBUSY || errno == EAGAIN ? 0
+                                                                                            : -errno;
+}
+
+unsigned io_uring_backend::reap() noexcept {
+    io_uring_cq& cq = ring_.cq;
+    unsigned head = *cq.khead;
+    unsigned n = 0;
+    for (unsigned tail = load_acquire(cq.ktail); head != tail; ++n) {
+        const io_uring_cqe cqe = cq.cqes[head & cq.ring_mask];
+        __atomic_store_n(cq.khead, ++head, __ATOMIC_RELEASE);
+        if (cqe.user_data == ignored_token)
+            continue;
+        if (cqe.user_data == wake_token) {
+            std::uint64_t count = 0;
+            [[maybe_unused]] const ssize_t r = ::read(wake_, &count, sizeof count);
+            if ((cqe.flags & IORING_CQE_F_MORE) == 0)
+                wake_armed_ = false;
+            continue;
+        }
+        complete(*reinterpret_cast<operation*>(cqe.user_data), cqe.res, cqe.flags);
+    }
+    return n;
+}
+
+void io_uring_backend::complete(operation& op, int result, unsigned flags) noexcept {
+    --pending_;
+    if (op.queued) { // its cancel had not gone out yet
+        deferred_.remove(op);
+        op.queued = false;
+    }
+    const bool received = op.code == opcode::recv
+                              ? op.msg_flags == 0 && op.size > 0
+                              : op.code == opcode::recv_lease && lending_ == made;
+    if ((flags & IORING_CQE_F_BUFFER) != 0) {
+        op.buffer_id = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
+        if (result > 0) {
+            op.data = leases_->at(op.buffer_id);
+            leases_->lend();
+        } else {
+            give_buffer(op.buffer_id);
+        }
+    }
+    if (result == -ECANCELED && op.reason != errc{}) {
+        owner_.finish(op, encode(op.reason));
+    } else if (result == -ECANCELED || result == -EINTR || result == -EAGAIN ||
+               (result >= 0 && !received)) {
+        // Interrupted, or ready now: the system call decides.
+        op.state = operation::phase::readied;
+        owner_.ready(op);
+    } else if (result == -ENOBUFS && received && op.code == opcode::recv_lease) {
+        op.result = result;
+        owner_.retry_later(op);
+        if (op.reason != errc{})
+            owner_.cancel(op, op.reason);
+    } else {
+        op.target->readable = (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
+        owner_.finish(op, result);
+    }
+}
+
+void io_uring_backend::wake() noexcept {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t n = ::write(wake_, &one, sizeof one);
+}
+
+// ---- Lending ----------------------------------------------------------------------------------
+
+// A ring of buffers from which the kernel takes one when data is there. Where it cannot be had
+// (before Linux 5.19, too little locked memory), leases are received by poll and recv(2).
+bool io_uring_backend::ring_lends() noexcept {
+    if (lending_ != untried)
+        return lending_ == made;
+    lending_ = refused;
+    if (leases_->prepare() < 0)
+        return false;
+    const std::size_t bytes = leases_->count() * sizeof(io_uring_buf);
+    void* memory =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return false;
+    io_uring_buf_reg registration{};
+    registration.ring_addr = reinterpret_cast<std::uint64_t>(memory);
+    registration.ring_entries = static_cast<std::uint32_t>(leases_->count());
+    registration.bgid = lease_group;
+    if (io_uring_register_buf_ring(&ring_, &registration, 0) != 0) {
+        munmap(memory, bytes);
+        return false;
+    }
+    buffers_ = static_cast<io_uring_buf_ring*>(memory);
+    lending_ = made;
+    for (int id = leases_->take(); id >= 0; id = leases_->take())
+        give_buffer(static_cast<std::uint16_t>(id));
+    return true;
+}
+
+void io_uring_backend::give_buffer(std::uint16_t id) noexcept {
+    const auto mask = static_cast<int>(leases_->count() - 1);
+    io_uring_buf_ring_add(buffers_, leases_->at(id), static_cast<unsigned>(leases_->size()), id,
+                          mask, 0);
+    io_uring_buf_ring_advance(buffers_, 1);
+}
+
+void io_uring_backend::take_buffer(std::uint16_t id) noexcept {
+    if (lending_ == made)
+        give_buffer(id);
+    else
+        leases_->put(id);
+    owner_.retry_soon();
+}
+
+} // namespace
+
+std::unique_ptr<backend> make_io_uring_backend(loop& owner) {
+    return std::make_unique<io_uring_backend>(owner);
+}
+
+std::vector<backend_report::feature> probe_io_uring() {
+    std::vector<backend_report::feature> found;
+    io_uring ring{};
+    const int r = open_ring(ring, 8, 16);
+    switch (-r) {
+    case 0: break;
+    case EMFILE:
+    case ENFILE: throw error({-r, std::system_category()}, "probe io_uring: io_uring_setup");
+    case ENOSYS: found.push_back({"io_uring", "the kernel has no io_uring (before 5.1, or not built in)"}); return found;
+    case EPERM:
+    case EACCES:
+        found.push_back({"io_uring", "not permitted: a seccomp filter (containers), or "
+                                     "sysctl kernel.io_uring_disabled"});
+        return found;
+    case ENOMEM:
+        found.push_back({"io_uring", "the limit of locked memory is too small (ulimit -l)"});
+        return found;
+    case EINVAL:
+        found.push_back({"io_uring", "the kernel lacks SINGLE_ISSUER and DEFER_TASKRUN (before 6.1)"});
+        return found;
+    default:
+        found.push_back({"io_uring", std::system_category().message(-r)});
+        return found;
+    }
+    found.push_back({"io_uring", ""});
+    found.push_back({"io_uring single issuer, deferred task work", ""});
+    const auto need = [&](const char* name, bool there, const char* since) {
+        found.push_back({name, there ? "" : std::string("the kernel lacks it (before ") + since + ")"});
+    };
+    need("io_uring wait with a timeout", (ring.features & IORING_FEAT_EXT_ARG) != 0, "5.11");
+    need("io_uring without I/O-wait accounting", (ring.features & IORING_FEAT_NO_IOWAIT) != 0, "6.15");
+    io_uring_probe* probe = io_uring_get_probe_ring(&ring);
+    const auto opcode_there = [&](int code) {
+        return probe != nullptr && io_uring_opcode_supported(probe, code) != 0;
+    };
+    need("io_uring RECV", opcode_there(IORING_OP_RECV), "5.6");
+    need("io_uring POLL_ADD", opcode_there(IORING_OP_POLL_ADD), "5.1");
+    need("io_uring ASYNC_CANCEL", opcode_there(IORING_OP_ASYNC_CANCEL), "5.5");
+    if (probe != nullptr)
+        io_uring_free_probe(probe);
+    void* memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory != MAP_FAILED) {
+        io_uring_buf_reg registration{};
+        registration.ring_addr = reinterpret_cast<std::uint64_t>(memory);
+        registration.ring_entries = 8;
+        need("io_uring buffer ring", io_uring_register_buf_ring(&ring, &registration, 0) == 0, "5.19");
+    }
+    io_uring_queue_exit(&ring);
+    if (memory != MAP_FAILED)
+        munmap(memory, 4096);
+    return found;
+}
+
+} // namespace gyre::detail

@@ -1,0 +1,472 @@
+#include <gyre/core/backend.hpp>
+#include <gyre/core/loop.hpp>
+#include <gyre/core/operation.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+namespace gyre {
+
+using detail::descriptor;
+using detail::event;
+using detail::operation;
+using detail::timing;
+using phase = detail::operation::phase;
+
+namespace detail {
+constinit thread_local context foreign_context;
+constinit thread_local trampoline current_trampoline;
+
+std::shared_ptr<inbox> current_inbox() noexcept {
+    loop* here = loop::current();
+    return here != nullptr ? here->shared_inbox() : nullptr;
+}
+} // namespace detail
+
+constinit thread_local loop* loop::current_ = nullptr;
+
+namespace {
+
+// How many pieces of work run, and how many operations of one of them may end without waiting,
+// before the kernel and the others are looked at again.
+constexpr unsigned work_budget = 1024;
+constexpr unsigned inline_budget = 64;
+
+constexpr std::int64_t retry_delay_min = 1'000'000;
+constexpr std::int64_t retry_delay_max = 64'000'000;
+
+// A computation that keeps refusing to end is given this many turns when its loop is destroyed.
+constexpr unsigned farewell_turns = 10'000;
+
+std::int64_t read_clock() noexcept { return clock::now().time_since_epoch().count(); }
+
+
+
+} // namespace
+
+loop::retry_timer::retry_timer(loop& l) noexcept
+    : timer([](detail::work& w, event) noexcept { static_cast<retry_timer&>(w).owner.retry_all(); }),
+      owner(l) {}
+
+loop::loop(loop_options options)
+    : options_(options),
+      kind_(options.backend == backend_kind::automatic ? choose_backend() : options.backend),
+      now_(read_clock()), wheel_(now_), retry_(*this), retry_delay_(retry_delay_min) {
+    detail::require(current_ == nullptr, "a thread has one loop at a time");
+    fresh_.next = fresh_.previous = &fresh_;
+    kernel_ = kind_ == backend_kind::io_uring ? detail::make_io_uring_backend(*this)
+                                              : detail::make_epoll_backend(*this);
+    inbox_ = std::make_shared<detail::inbox>(*kernel_);
+    current_ = this;
+}
+
+loop::~loop() {
+    detail::require(current_ == this, "a loop is destroyed on the thread that made it");
+    inbox_->drain();
+    for (unsigned n = 0; !roots_.empty() && n < farewell_turns; ++n) {
+        roots_.cancel();
+        turn(true);
+    }
+    while (!roots_.empty()) {
+        detail::promise_base& p = *roots_.first();
+        roots_.remove(p);
+        p.handle().destroy();
+    }
+    inbox_->close();
+    while (!ready_.empty()) { // posted callables: destroyed, not run
+        detail::work& w = ready_.pop();
+        w.notify(w, event::cancel);
+    }
+    kernel_.reset();
+    if (embed_fd_ >= 0)
+        ::close(embed_fd_);
+    if (alarm_fd_ >= 0)
+        ::close(alarm_fd_);
+    current_ = nullptr;
+}
+
+// ---- Running ----------------------------------------------------------------------------------
+
+void loop::run() {
+    while (!take_stop())
+        turn(true);
+}
+
+bool loop::run_until(bool (*is_ready)(const void*), const void* future) {
+    while (!is_ready(future)) {
+        if (take_stop())
+            return false;
+        turn(true);
+    }
+    return true;
+}
+
+bool loop::poll() {
+    const bool did = turn(false);
+    // Submits what the work asked for; what this completes is for the next poll().
+    kernel_->wait(0);
+    if (embed_fd_ >= 0)
+        update_alarm();
+    return did;
+}
+
+void loop::stop() noexcept {
+    // Seeing stop_, the loop's thread may end it before the nudge.
+    const std::shared_ptr<detail::inbox> inbox = inbox_;
+    stop_.store(true, std::memory_order_release);
+    inbox->nudge();
+}
+
+bool loop::take_stop() noexcept {
+    return stop_.load(std::memory_order_relaxed) && stop_.exchange(false, std::memory_order_acquire);
+}
+
+bool loop::turn(bool may_wait) noexcept {
+    detail::require(current_ == this, "a loop runs on the thread that made it");
+    // Running comes last: then the caller looks whether what it waits for has happened.
+    wait(may_wait && ready_.empty());
+    now_ = read_clock();
+    bool did = inbox_->drain();
+    did |= expire();
+    did |= run_ready();
+    settle_deadlines();
+    return did;
+}
+
+bool loop::run_ready() noexcept {
+    detail::trampoline& t = detail::current_trampoline;
+    t.running = true;
+    unsigned n = 0;
+    for (; n < work_budget && !ready_.empty(); ++n) {
+        detail::work& w = ready_.pop();
+        inline_budget_ = inline_budget;
+        w.notify(w, event::run);
+        while (t.next)
+            std::exchange(t.next, {}).resume();
+    }
+    t.running = false;
+    return n != 0;
+}
+
+// Durations begin at the end of the turn that asked for them: with one reading of the clock for
+// all of them, none ends early. An operation that ended within its turn never met the wheel.
+void loop::settle_deadlines() noexcept {
+    if (fresh_.next == &fresh_)
+        return;
+    now_ = read_clock();
+    while (fresh_.next != &fresh_) {
+        timing_node& node = *fresh_.next;
+        wheel_.arm(node, detail::add_saturated(now_, node.expiry));
+    }
+}
+
+bool loop::expire() noexcept {
+    wheel_.advance(now_);
+    bool any = false;
+    while (timing_node* node = wheel_.pop()) {
+        auto& t = static_cast<detail::timer&>(*node);
+        t.notify(t, event::expire);
+        any = true;
+    }
+    return any;
+}
+
+void loop::wait(bool may_wait) noexcept {
+    if (!may_wait) {
+        kernel_->wait(0);
+        return;
+    }
+    if (options_.busy_poll.count() > 0) {
+        const std::int64_t until =
+            read_clock() + std::chrono::nanoseconds(options_.busy_poll).count();
+        const std::int64_t next = std::min(until, wheel_.next_expiry());
+        do {
+            kernel_->wait(0);
+            if (!ready_.empty() || inbox_->pending())
+                return;
+        } while (read_clock() < next);
+    }
+    const std::int64_t next = wheel_.next_expiry();
+    std::int64_t timeout = detail::forever;
+    if (next != timing_wheel::never)
+        timeout = std::max<std::int64_t>(next - read_clock(), 0);
+    if (timeout > 0 && !inbox_->prepare_sleep())
+        timeout = 0;
+    kernel_->wait(timeout);
+}
+
+void loop::arm_relative(detail::timer& t) noexcept {
+    timing_node& node = t;
+    timing_wheel::disarm(node);
+    node.previous = fresh_.previous;
+    node.next = &fresh_;
+    fresh_.previous->next = &node;
+    fresh_.previous = &node;
+}
+
+// ---- Computations -----------------------------------------------------------------------------
+
+namespace {
+
+void root_event(detail::work& w, event e) noexcept {
+    auto& p = static_cast<detail::promise_base&>(w);
+    if (e == event::run)
+        p.handle().resume();
+    else if (e == event::done)
+        static_cast<loop*>(p.owner)->end_root(p);
+}
+
+} // namespace
+
+void loop::begin_root(detail::promise_base& p) noexcept {
+    p.ctx = &p.own;
+    p.owner = this;
+    p.notify = &root_event;
+    roots_.insert(p);
+    ready(p);
+}
+
+void loop::end_root(detail::promise_base& p) noexcept {
+    roots_.remove(p);
+    p.handle().destroy();
+}
+
+// ---- Operations -------------------------------------------------------------------------------
+
+bool loop::begin(operation& op) noexcept {
+    op.reason = errc{};
+    const auto later = [&](int result) {
+        op.result = result;
+        op.state = phase::completed;
+        op.ctx->leaf = &op;
+        ready_.push(op);
+        return true;
+    };
+    descriptor* d = op.target;
+    if (d != nullptr) {
+        ++d->references;
+        op.referring = true;
+    }
+    if (op.ctx->cancelled)
+        return later(detail::encode(errc::cancelled)); // through the queue: it cannot hold the loop
+
+    if (op.code == detail::opcode::sleep) {
+        if (op.when == timing::relative ? op.expiry <= 0 : op.expiry <= now_)
+            return later(0);
+        op.state = phase::sleeping;
+    } else {
+        if (d == nullptr || d->fd < 0 || d->closing) {
+            op.result = detail::encode(errc::closed);
+            return false;
+        }
+        if (!d->home)
+            d->home = inbox_;
+        detail::require(d->home == inbox_, "a socket belongs to the loop of its first operation");
+        operation*& slot = d->slot(op.code);
+        if (slot != nullptr) {
+            op.result = detail::encode(errc::busy);
+            return false;
+        }
+        if (op.when == timing::inherit) {
+            op.when = d->timeout < 0    ? timing::none
+                      : d->timeout == 0 ? timing::immediate
+                                        : timing::relative;
+            op.expiry = d->timeout;
+        }
+        if (op.when == timing::immediate) {
+            const int r = kernel_->attempt(op);
+            if (r > detail::system_calls::would_wait)
+                op.result = r; // else attempt() has left the errno that says so
+            return false;
+        }
+        slot = &op;
+        op.state = phase::waiting;
+        if (kernel_->submit(op)) {
+            slot = nullptr;
+            if (--inline_budget_ == 0)
+                return later(op.result);
+            op.state = phase::idle;
+            return false;
+        }
+    }
+
+    op.ctx->leaf = &op;
+    if (op.when == timing::relative)
+        arm_relative(op);
+    else if (op.when == timing::absolute)
+        arm_absolute(op);
+    return true;
+}
+
+// Takes the operation out of everything that could still end it.
+void loop::detach(operation& op) noexcept {
+    timing_wheel::disarm(op);
+    if (descriptor* d = op.target) {
+        d->slot(op.code) = nullptr;
+        if (d->closing && d->reading == nullptr && d->writing == nullptr)
+            close_now(*d);
+    }
+}
+
+void loop::finish(operation& op, int result) noexcept {
+    detach(op);
+    op.result = result;
+    op.state = phase::completed;
+    ready_.push(op);
+}
+
+void loop::go_on(operation& op) noexcept {
+    op.state = phase::waiting;
+    if (kernel_->submit(op)) {
+        detach(op);
+        op.state = phase::completed;
+        op.notify(op, event::run);
+    } else if (op.reason != errc{}) {
+        cancel(op, op.reason);
+    }
+}
+
+void loop::cancel(operation& op, errc reason) noexcept {
+    // A deadline that passes ends a sleep well.
+    const int result =
+        op.code == detail::opcode::sleep && reason == errc::timed_out ? 0 : detail::encode(reason);
+    switch (op.state) {
+    case phase::idle:
+    case phase::completed:
+    case phase::cancelling: return;
+    case phase::readied: op.reason = reason; return; // it may still succeed; see go_on
+    case phase::retrying: retries_.remove(op); [[fallthrough]];
+    case phase::sleeping: finish(op, result); return;
+    case phase::waiting:
+        op.reason = reason;
+        kernel_->cancel(op);
+        return;
+    }
+}
+
+void loop::abandon(operation& op) noexcept {
+    cancel(op, errc::cancelled);
+    while (op.state == phase::cancelling)
+        kernel_->wait(detail::forever);
+    ready_.remove(op);
+    if (op.state == phase::readied)
+        detach(op);
+    op.ctx->leaf = nullptr;
+    op.state = phase::idle;
+}
+
+void loop::retry_later(operation& op) noexcept {
+    op.state = phase::retrying;
+    retries_.push(op);
+    if (!retry_.armed()) {
+        retry_.expiry = retry_delay_;
+        arm_relative(retry_);
+    }
+}
+
+void loop::retry_soon() noexcept {
+    if (retries_.empty())
+        return;
+    retry_.expiry = 0;
+    arm_relative(retry_);
+}
+
+void loop::retry_all() noexcept {
+    detail::work_queue tries;
+    while (!retries_.empty())
+        tries.push(retries_.pop());
+    bool succeeded = false;
+    retry_delay_ = std::min(2 * retry_delay_, retry_delay_max);
+    while (!tries.empty()) {
+        auto& op = static_cast<operation&>(tries.pop());
+        op.state = phase::waiting;
+        if (kernel_->submit(op))
+            finish(op, op.result);
+        succeeded |= op.state != phase::retrying;
+    }
+    if (succeeded)
+        retry_delay_ = retry_delay_min;
+}
+
+// ---- Descriptors ------------------------------------------------------------------------------
+
+void loop::close(descriptor& d) noexcept {
+    d.closing = true;
+    for (operation* op : {d.reading, d.writing})
+        if (op != nullptr)
+            cancel(*op, errc::closed);
+    if (d.reading == nullptr && d.writing == nullptr)
+        close_now(d);
+}
+
+void loop::close_now(descriptor& d) noexcept {
+    if (d.fd < 0)
+        return;
+    kernel_->forget(d);
+    kernel_->close(std::exchange(d.fd, -1));
+    retry_soon(); // what waits for a free descriptor
+}
+
+int loop::release(descriptor& d) noexcept {
+    if (d.reading != nullptr || d.writing != nullptr)
+        return detail::encode(errc::busy);
+    kernel_->forget(d);
+    return std::exchange(d.fd, -1);
+}
+
+void loop::release_reference(descriptor& d) noexcept {
+    if (--d.references != 0)
+        return;
+    d.~descriptor();
+    detail::frame_pool::deallocate(&d, sizeof d);
+}
+
+// ---- In a foreign loop ------------------------------------------------------------------------
+
+int loop::fileno() {
+    if (embed_fd_ >= 0)
+        return embed_fd_;
+    const auto check = [](int result, const char* what) {
+        if (result < 0)
+            throw error({errno, std::system_category()}, what);
+        return result;
+    };
+    if (alarm_fd_ < 0)
+        alarm_fd_ = check(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC),
+                          "loop::fileno: timerfd_create");
+    const int fd = check(epoll_create1(EPOLL_CLOEXEC), "loop::fileno: epoll_create1");
+    epoll_event e{};
+    e.events = EPOLLIN;
+    if (epoll_ctl(fd, EPOLL_CTL_ADD, alarm_fd_, &e) != 0 ||
+        epoll_ctl(fd, EPOLL_CTL_ADD, kernel_->pollable_fd(), &e) != 0) {
+        const int reason = errno;
+        ::close(fd);
+        throw error({reason, std::system_category()}, "loop::fileno: epoll_ctl");
+    }
+    embed_fd_ = fd;
+    settle_deadlines();
+    kernel_->wait(0);
+    update_alarm();
+    return embed_fd_;
+}
+
+// Sets the timer to the moment when poll() has something to do again.
+void loop::update_alarm() noexcept {
+    std::int64_t next = wheel_.next_expiry();
+    if (!ready_.empty() || !inbox_->prepare_sleep())
+        next = 1; // long past: at once
+    if (next == alarm_ && next > now_)
+        return;
+    alarm_ = next;
+    itimerspec spec{};
+    if (next != timing_wheel::never) {
+        spec.it_value.tv_sec = next / 1'000'000'000;
+        spec.it_value.tv_nsec = next % 1'000'000'000;
+    }
+    timerfd_settime(alarm_fd_, TFD_TIMER_ABSTIME, &spec, nullptr);
+}
+
+} // namespace gyre

@@ -1,0 +1,172 @@
+#pragma once
+
+#include <gyre/core/clock.hpp>
+#include <gyre/core/error.hpp>
+#include <gyre/core/task.hpp>
+#include <gyre/core/work.hpp>
+
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <sys/socket.h>
+
+namespace gyre {
+class loop;
+}
+
+namespace gyre::detail {
+
+struct descriptor;
+
+/// Everything that can wait. Both backends switch on all of it.
+enum class opcode : std::uint8_t {
+    sleep,     ///< for the deadline alone; the kernel never sees it
+    poll_read, ///< until the descriptor is readable, or has an error or hang-up to tell
+    poll_write,
+    accept,
+    connect,
+    recv,
+    recv_lease, ///< into memory lent by the loop
+    recv_from,
+    send,
+    send_all,
+    send_to,
+};
+
+/// Which of the two slots of a descriptor the operation takes (law 6).
+constexpr bool is_reading(opcode code) noexcept {
+    switch (code) {
+    case opcode::poll_read:
+    case opcode::accept:
+    case opcode::recv:
+    case opcode::recv_lease:
+    case opcode::recv_from: return true;
+    case opcode::sleep:
+    case opcode::poll_write:
+    case opcode::connect:
+    case opcode::send:
+    case opcode::send_all:
+    case opcode::send_to: return false;
+    }
+    return false;
+}
+
+/// How the deadline of an operation is to be read before it starts.
+enum class timing : std::uint8_t {
+    inherit,   ///< the default of the socket
+    none,      ///< wait for as long as it takes
+    immediate, ///< do not wait: would_block
+    relative,  ///< `expiry` is a duration in ns
+    absolute,  ///< `expiry` is a point on the loop's clock in ns
+};
+
+/// One request to the kernel: what, which descriptor, which memory, until when, the result, and
+/// whom to resume. It is the awaiter, and so lives in the awaiting coroutine's frame and stays put
+/// until the kernel has let go of it. This base is what loop and backends know; the types that
+/// users await derive from it and add their result.
+class operation : public timer {
+public:
+    enum class phase : std::uint8_t {
+        idle,       ///< not begun, or resumed
+        waiting,    ///< the backend has it
+        readied,    ///< epoll says that it may go on; it tries when its turn in the queue comes
+        cancelling, ///< io_uring was asked to cancel it; its completion is still to come
+        retrying,   ///< what it waits for cannot be polled; the loop tries again after a while
+        sleeping,   ///< it waits for its deadline alone
+        completed,  ///< the result is there, the waiter is in the ready queue
+    };
+
+    operation(opcode c, descriptor* d, void* memory = nullptr, std::size_t length = 0) noexcept
+        : timer(&on_event), target(d), data(memory), size(length), code(c) {}
+    /// Before it begins, an operation may move (into as_result, with_timeout, start ...).
+    operation(operation&& other) noexcept
+        : timer(other.notify), target(other.target), data(other.data), size(other.size),
+          msg_flags(other.msg_flags), code(other.code), when(other.when) {
+        expiry = other.expiry;
+    }
+    operation& operator=(operation&&) = delete;
+    ~operation() {
+        if (state != phase::idle || referring)
+            let_go();
+    }
+
+    bool await_ready() const noexcept { return false; }
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        return begin(awaiting, context_of(awaiting));
+    }
+
+    descriptor* target;             ///< nullptr for sleep
+    void* data;                     ///< what is left to fill or to send
+    std::size_t size;               ///< bytes of it
+    std::coroutine_handle<> waiter; ///< whom to resume
+    context* ctx = nullptr;         ///< whose leaf this is
+    int result = 0;                 ///< >= 0: success; < 0: see decode()
+    int msg_flags = 0;              ///< MSG_*: what was asked, then what recvmsg told
+    opcode code;
+    phase state = phase::idle;
+    timing when = timing::inherit;
+    bool started = false;        ///< connect: the kernel has begun
+    errc reason = errc{};        ///< asked to end early: the end, unless it succeeds first
+    bool queued = false;         ///< io_uring: waits for room in the submission queue
+    bool referring = false;      ///< counted in target->references
+    std::uint16_t buffer_id = 0; ///< recv_lease: which buffer was filled
+
+protected:
+    /// Starts the operation; false when it has ended at once.
+    bool begin(std::coroutine_handle<> awaiting, context& of) noexcept;
+
+private:
+    static void on_event(work& w, event e) noexcept;
+    void let_go() noexcept;
+};
+
+/// Adds the ways to say how long to wait. `Derived` is the awaitable itself, so that the result
+/// can be awaited in the same expression: co_await peer.recv(buffer).within(5s).
+///
+/// A deadline covers the whole operation: a sendall has one, not one per write. It never passes
+/// early; it is noticed up to 66 us and the rest of the turn late. What had arrived before the
+/// deadline is delivered.
+template <class Derived>
+struct deadlines {
+    /// At most this long, from now: throws timeout_error. Zero or less: only what needs no wait.
+    template <class Rep, class Period>
+    Derived&& within(std::chrono::duration<Rep, Period> d) && {
+        return set(timing::relative, ceil_nanoseconds(d));
+    }
+    /// Until then.
+    Derived&& until(clock::time_point t) && {
+        return set(timing::absolute, t.time_since_epoch().count());
+    }
+    /// Not at all: throws would_block (std::errc::operation_would_block) instead of waiting.
+    Derived&& nonblocking() && { return set(timing::immediate, 0); }
+    /// For as long as it takes, whatever the socket's default is.
+    Derived&& without_deadline() && { return set(timing::none, 0); }
+
+private:
+    Derived&& set(timing when, std::int64_t expiry) {
+        auto& self = static_cast<Derived&>(*this);
+        self.when = when;
+        self.expiry = expiry;
+        return static_cast<Derived&&>(self);
+    }
+};
+
+/// With the peer's address, which the kernel reads or writes.
+class named_operation : public operation {
+public:
+    using operation::operation;
+    sockaddr* name = nullptr;
+    socklen_t name_size = 0; ///< its capacity, then its size
+};
+
+/// A sendall: counts what has gone.
+class bulk_operation : public operation {
+public:
+    using operation::operation;
+    std::size_t transferred = 0;
+};
+
+} // namespace gyre::detail

@@ -1,0 +1,75 @@
+#include <gyre/core/run.hpp>
+#include <gyre/core/threads.hpp>
+
+#include <algorithm>
+#include <mutex>
+#include <optional>
+#include <sched.h>
+#include <thread>
+#include <vector>
+
+namespace gyre::detail {
+namespace {
+
+unsigned allowed_processors() noexcept {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    return std::max(1, CPU_COUNT(&set));
+}
+
+/// The computations of a run with several threads, as far as they have begun.
+class crew {
+public:
+    void work(const run_options& options, task<> (*make)(void*), void* factory) noexcept {
+        try {
+            loop l(options.loop);
+            future<> f = l.start(make(factory));
+            {
+                std::lock_guard lock(mutex_);
+                running_.push_back(&f);
+                if (failure_)
+                    f.cancel();
+            }
+            l.run_until(f);
+            {
+                std::lock_guard lock(mutex_);
+                std::erase(running_, &f);
+            }
+            f.get();
+        } catch (...) {
+            std::lock_guard lock(mutex_);
+            if (!failure_) {
+                failure_ = std::current_exception();
+                for (future<>* f : running_)
+                    f->cancel();
+            }
+        }
+    }
+
+    void check() {
+        if (failure_)
+            std::rethrow_exception(failure_);
+    }
+
+private:
+    std::mutex mutex_;
+    std::vector<future<>*> running_;
+    std::exception_ptr failure_;
+};
+
+} // namespace
+
+void run_threads(const run_options& options, task<> (*make)(void*), void* factory) {
+    const unsigned n = options.threads != 0 ? options.threads : allowed_processors();
+    crew c;
+    {
+        std::vector<std::jthread> others;
+        for (unsigned i = 1; i < n; ++i)
+            others.push_back(start_thread([&] { c.work(options, make, factory); }));
+        c.work(options, make, factory);
+    }
+    c.check();
+}
+
+} // namespace gyre::detail

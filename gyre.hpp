@@ -1,0 +1,5 @@
+#pragma once
+
+/// The everyday part of gyre.
+
+#include <gyre/core/error.hpp>

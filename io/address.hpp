@@ -1,0 +1,152 @@
+#pragma once
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+namespace gyre {
+
+// Why a text is not an address: "\"[::1]:70000\": port 70000 is not in 0..65535".
+struct bad_address {
+    std::errc code; // filename_too_long for a UNIX name beyond 107 bytes, else as the message says
+    std::string message;
+};
+
+// Where a socket is or sends to: a value, for every family. IPv4, IPv6 and UNIX can be made, read
+// and written as text; of any other family it keeps the bytes that the kernel gave, up to the 128
+// of a sockaddr_storage. A new one is empty: "no address", family AF_UNSPEC, size 0, which is
+// also what recvfrom reports on TCP and for a sender without a name.
+//
+// Text, as parse() reads it and to_string() writes it; names are for the resolver, not for here:
+//
+//     127.0.0.1:7000           four decimal numbers, without leading zeros; no short forms
+//     <broadcast>:7000         255.255.255.255, as Python calls it (only read)
+//     [::1]:7000               RFC 4291, written by RFC 5952; IPv4-mapped addresses stay IPv6
+//     [fe80::1%2]:7000         scope by interface number (written so), or by name: %lo
+//     unix:/run/gyre           a path, absolute or not, of 1 to 107 bytes, none of them NUL
+//     unix:@name               an abstract name of up to 107 bytes, any bytes
+//
+// The port is 0 to 65535 in decimal, without sign, space or leading zero, and never missing. After
+// `unix:`, \xNN stands for the byte with that hexadecimal number; to_string() writes so whatever is
+// not printable ASCII, the backslash, and the @ that begins a path. What it writes for the empty
+// address, an unnamed UNIX socket and other families is in parentheses and not for parsing; the
+// flow information of IPv6 has no text.
+//
+// Nothing here asks the kernel, save for a scope by name (if_nametoindex: one short-lived socket).
+// Sources: ip(7), ipv6(7), unix(7), inet_pton(3), RFC 4007 for scopes.
+class address {
+public:
+    address() noexcept {} // not defaulted: clang would refuse `const address none;`
+
+    // A copy of any socket address, for instance from getaddrinfo or recvmsg. Throws
+    // errc::invalid_argument beyond 128 bytes.
+    address(const sockaddr* bytes, socklen_t size);
+
+    // The IPv4 address in host order, so that INADDR_LOOPBACK and its kin fit, or as four bytes.
+    static address ipv4(std::uint32_t host_order, std::uint16_t port) noexcept;
+    static address ipv4(std::span<const std::byte, 4> ip, std::uint16_t port) noexcept;
+    // `scope` is an interface index, which fe80::/10 needs; `flow` a 20-bit flow label, beyond
+    // which it throws errc::invalid_argument.
+    static address ipv6(std::span<const std::byte, 16> ip, std::uint16_t port,
+                        std::uint32_t scope = 0, std::uint32_t flow = 0);
+
+    static address any_ipv4(std::uint16_t port) noexcept { return ipv4(INADDR_ANY, port); }
+    static address any_ipv6(std::uint16_t port) noexcept;
+    static address loopback_ipv4(std::uint16_t port) noexcept {
+        return ipv4(INADDR_LOOPBACK, port);
+    }
+    static address loopback_ipv6(std::uint16_t port) noexcept;
+
+    // The bytes as they are: `path` may begin with @ or hold a backslash, `name` is without the NUL
+    // that begins it in the kernel, and a NUL at its end counts. Throws errc::invalid_argument for
+    // an empty path and for a NUL in a path, errc::filename_too_long beyond 107 bytes.
+    static address unix_path(std::string_view path);
+    static address unix_abstract(std::string_view name);
+    // To bind to this lets the kernel pick an abstract name (autobind).
+    static address unix_unnamed() noexcept;
+
+    // The text forms above. parse() throws what try_parse() reports.
+    static address parse(std::string_view text);
+    static std::expected<address, bad_address> try_parse(std::string_view text);
+    // The numeric hosts above by themselves, without brackets: 127.0.0.1, <broadcast>, fe80::1%lo.
+    // An error means that the host is a name (or nonsense), which the resolver has to look up.
+    static std::expected<address, bad_address> from_ip(std::string_view host, std::uint16_t port);
+
+    std::string to_string() const;
+    // The numeric host, as from_ip() takes it; "" when this is not IP.
+    std::string host() const;
+
+    int family() const noexcept { return size_ < sizeof(sa_family_t) ? AF_UNSPEC : any_.sa_family; }
+    bool empty() const noexcept { return size_ == 0; }
+
+    bool is_ipv4() const noexcept { return family() == AF_INET && size_ >= sizeof(sockaddr_in); }
+    bool is_ipv6() const noexcept { return family() == AF_INET6 && size_ >= sizeof(sockaddr_in6); }
+    std::uint16_t port() const noexcept;                  // 0 when this is not IP
+    std::span<const std::byte> ip_bytes() const noexcept; // 4, 16 or none, in network order
+    std::uint32_t scope_id() const noexcept;              // 0 when this is not IPv6
+    std::uint32_t flow_info() const noexcept;             // likewise; in host order
+
+    // A UNIX address is one of three. The views are good as long as the address is unchanged, and
+    // empty when it is of another kind.
+    bool is_unix_path() const noexcept { return unix_size() > 0 && unix_bytes()[0] != '\0'; }
+    bool is_unix_abstract() const noexcept { return unix_size() > 0 && unix_bytes()[0] == '\0'; }
+    bool is_unix_unnamed() const noexcept { return family() == AF_UNIX && unix_size() == 0; }
+    std::string_view path() const noexcept;
+    std::string_view abstract_name() const noexcept;
+
+    // For the kernel. To read: data() and size(). To be filled in: data() and capacity(), then
+    // resize() with the length that the kernel returned, which also brings the bytes into the one
+    // form that comparing relies on. A length beyond the capacity means that bytes were cut off.
+    const sockaddr* data() const noexcept { return &any_; }
+    socklen_t size() const noexcept { return size_; }
+    sockaddr* data() noexcept { return &any_; }
+    static constexpr socklen_t capacity() noexcept { return sizeof(sockaddr_storage); }
+    void resize(socklen_t size) noexcept;
+
+    // The same bytes: for IP that is address, port, scope and flow information.
+    friend bool operator==(const address& a, const address& b) noexcept {
+        return a.view() == b.view();
+    }
+
+private:
+    friend struct std::hash<address>;
+
+    static constexpr std::size_t unix_header = offsetof(sockaddr_un, sun_path);
+
+    std::string_view view() const noexcept {
+        return {reinterpret_cast<const char*>(&storage_), size_};
+    }
+    const char* unix_bytes() const noexcept {
+        return reinterpret_cast<const char*>(&storage_) + unix_header;
+    }
+    std::size_t unix_size() const noexcept {
+        return family() == AF_UNIX && size_ > unix_header ? size_ - unix_header : 0;
+    }
+
+    // A union, and not casts of sockaddr_storage: those break the aliasing rules of the language.
+    union {
+        sockaddr_storage storage_{};
+        sockaddr any_;
+        sockaddr_in ipv4_;
+        sockaddr_in6 ipv6_;
+        sockaddr_un unix_;
+    };
+    socklen_t size_ = 0;
+};
+
+} // namespace gyre
+
+template <>
+struct std::hash<gyre::address> {
+    std::size_t operator()(const gyre::address& a) const noexcept {
+        return std::hash<std::string_view>{}(a.view());
+    }
+};

@@ -1,0 +1,371 @@
+#pragma once
+
+#include <gyre/core/as_result.hpp>
+#include <gyre/core/clock.hpp>
+#include <gyre/core/operation.hpp>
+#include <gyre/io/address.hpp>
+#include <gyre/io/buffer.hpp>
+#include <gyre/io/lease.hpp>
+#include <gyre/io/option.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <expected>
+#include <optional>
+#include <sys/socket.h>
+#include <system_error>
+#include <utility>
+
+namespace gyre {
+
+class socket;
+
+/// What recvfrom gives.
+struct datagram {
+    std::size_t count = 0; ///< bytes in the buffer; 0 may be an empty datagram
+    gyre::address from;    ///< empty on connected streams and for senders without a name
+    int flags = 0;         ///< MSG_TRUNC: the datagram was longer than the buffer, its rest is lost
+};
+
+namespace detail {
+
+/// "recv from 127.0.0.1:7000", for the message of an error.
+std::string describe(const operation& op);
+
+/// What every awaitable operation of a socket adds to its request: a result of type T, thrown or
+/// returned. `Derived::value()` makes it from a request that succeeded.
+template <class Derived, class T, class Base = operation>
+class socket_operation : public Base, public deadlines<Derived> {
+public:
+    using Base::Base;
+
+    T await_resume() {
+        if (this->result < 0)
+            fail();
+        return static_cast<Derived&>(*this).value();
+    }
+
+    std::expected<T, std::error_code> outcome() noexcept {
+        if (this->result < 0)
+            return std::unexpected(decode(this->result));
+        if constexpr (std::is_void_v<T>)
+            return {};
+        else
+            return static_cast<Derived&>(*this).value();
+    }
+
+private:
+    [[noreturn]] void fail() const {
+        std::size_t gone = 0;
+        if constexpr (std::is_base_of_v<bulk_operation, Base>)
+            gone = this->transferred;
+        throw_error(this->result, describe(*this), gone);
+    }
+};
+
+} // namespace detail
+
+class [[nodiscard]] recv_operation final
+    : public detail::socket_operation<recv_operation, std::size_t> {
+public:
+    recv_operation(detail::descriptor* d, buffer b, int flags) noexcept
+        : socket_operation(detail::opcode::recv, d, b.data(), b.size()) {
+        msg_flags = flags;
+    }
+    std::size_t value() const noexcept { return static_cast<std::size_t>(result); }
+};
+
+class [[nodiscard]] recv_lease_operation final
+    : public detail::socket_operation<recv_lease_operation, lease> {
+public:
+    explicit recv_lease_operation(detail::descriptor* d) noexcept
+        : socket_operation(detail::opcode::recv_lease, d) {}
+    lease value() noexcept;
+};
+
+class [[nodiscard]] recvfrom_operation final
+    : public detail::socket_operation<recvfrom_operation, datagram, detail::named_operation> {
+public:
+    recvfrom_operation(detail::descriptor* d, buffer b, int flags) noexcept
+        : socket_operation(detail::opcode::recv_from, d, b.data(), b.size()) {
+        msg_flags = flags;
+    }
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        name = from_.data();
+        name_size = address::capacity();
+        return operation::await_suspend(awaiting);
+    }
+    datagram value() noexcept {
+        from_.resize(name_size);
+        return {static_cast<std::size_t>(result), from_, msg_flags};
+    }
+
+private:
+    address from_;
+};
+
+class [[nodiscard]] send_operation final
+    : public detail::socket_operation<send_operation, std::size_t> {
+public:
+    send_operation(detail::descriptor* d, const_buffer b, int flags) noexcept
+        : socket_operation(detail::opcode::send, d, const_cast<std::byte*>(b.data()), b.size()) {
+        msg_flags = flags;
+    }
+    std::size_t value() const noexcept { return static_cast<std::size_t>(result); }
+};
+
+class [[nodiscard]] sendall_operation final
+    : public detail::socket_operation<sendall_operation, void, detail::bulk_operation> {
+public:
+    sendall_operation(detail::descriptor* d, const_buffer b, int flags) noexcept
+        : socket_operation(detail::opcode::send_all, d, const_cast<std::byte*>(b.data()),
+                           b.size()) {
+        msg_flags = flags;
+    }
+    void value() const noexcept {}
+};
+
+class [[nodiscard]] sendto_operation final
+    : public detail::socket_operation<sendto_operation, std::size_t, detail::named_operation> {
+public:
+    sendto_operation(detail::descriptor* d, const_buffer b, const address& to, int flags) noexcept
+        : socket_operation(detail::opcode::send_to, d, const_cast<std::byte*>(b.data()), b.size()),
+          to_(to) {
+        msg_flags = flags;
+    }
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        name = to_.data();
+        name_size = to_.size();
+        return operation::await_suspend(awaiting);
+    }
+    std::size_t value() const noexcept { return static_cast<std::size_t>(result); }
+
+private:
+    address to_;
+};
+
+class [[nodiscard]] accept_operation final
+    : public detail::socket_operation<accept_operation, std::pair<socket, address>,
+                                      detail::named_operation> {
+public:
+    explicit accept_operation(detail::descriptor* d) noexcept
+        : socket_operation(detail::opcode::accept, d) {}
+    accept_operation(accept_operation&&) = default;
+    ~accept_operation();
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        name = from_.data();
+        name_size = address::capacity();
+        return operation::await_suspend(awaiting);
+    }
+    std::pair<socket, address> value();
+
+private:
+    address from_;
+    bool taken_ = false;
+};
+
+namespace detail {
+
+template <class Derived, class T>
+class connect_request : public socket_operation<Derived, T, named_operation> {
+public:
+    connect_request(descriptor* d, const address& to) noexcept
+        : socket_operation<Derived, T, named_operation>(opcode::connect, d), to_(to) {}
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        this->name = to_.data();
+        this->name_size = to_.size();
+        return operation::await_suspend(awaiting);
+    }
+    T value() const noexcept { return T(); }
+
+private:
+    address to_;
+};
+
+} // namespace detail
+
+class [[nodiscard]] connect_operation final
+    : public detail::connect_request<connect_operation, void> {
+public:
+    using connect_request::connect_request;
+};
+
+class [[nodiscard]] connect_ex_operation final
+    : public detail::connect_request<connect_ex_operation, std::error_code> {
+public:
+    using connect_request::connect_request;
+    std::error_code await_resume() const noexcept { return detail::decode(result); }
+};
+
+/// A socket, whose every operation that can wait is awaited: `co_await s.recv(buffer)`.
+///
+/// Owns its descriptor, which is non-blocking and closed on exec; moving it is cheap, also while an
+/// operation is pending. It belongs to the loop of its first awaited operation, and from then on
+/// may be used on that loop's thread only (destroying it elsewhere is fine). One receiving and one
+/// sending operation may be pending at a time; a second of either ends with errc::busy. Buffers
+/// must stay until the operation has ended.
+///
+/// How long an operation waits: its own within(), until(), nonblocking() or without_deadline(),
+/// else the default of the socket (settimeout), else for ever. What ends it: success; its deadline
+/// (timeout_error); cancellation of the awaiting task (errc::cancelled); close() (errc::closed);
+/// the peer or the network (std::errc). Errors are thrown as gyre::error, or returned by as_result.
+///
+/// Calls that do not wait throw gyre::error at once, errc::closed on a closed or moved-from socket.
+/// No call raises SIGPIPE.
+class socket {
+public:
+    /// Closed: every operation ends with errc::closed.
+    socket() noexcept = default;
+    socket(socket&& other) noexcept : descriptor_(std::exchange(other.descriptor_, nullptr)) {}
+    socket& operator=(socket&& other) noexcept {
+        socket old(std::exchange(descriptor_, std::exchange(other.descriptor_, nullptr)));
+        return *this;
+    }
+    /// As close().
+    ~socket() {
+        if (descriptor_ != nullptr)
+            drop();
+    }
+
+    /// socket(2), of any family, type and protocol that the kernel has. SOCK_NONBLOCK in `type`
+    /// means settimeout(0). The default timeout is getdefaulttimeout().
+    static socket open(int family = AF_INET, int type = SOCK_STREAM, int protocol = 0);
+
+    /// Takes over a socket that came from elsewhere: what it is, is asked of the kernel
+    /// (SO_DOMAIN, SO_TYPE, SO_PROTOCOL). Makes it non-blocking, also for others that share it.
+    /// Throws when `fd` is no socket, and then leaves it alone.
+    static socket adopt(int fd);
+
+    // ---- What can wait ------------------------------------------------------------------------
+
+    /// The next connection of a listening socket and its peer's address. It gets the process's
+    /// default timeout, not the listener's. Errors of the connection itself are skipped; with no
+    /// descriptors left it waits, looking again every few ms. Cancelling it loses no connection.
+    /// accept(2).
+    accept_operation accept() { return accept_operation(descriptor_); }
+
+    /// After a failure or a deadline the socket is of no further use. connect(2). A UNIX listener
+    /// with a full backlog is waited for.
+    connect_operation connect(const address& to) { return connect_operation(descriptor_, to); }
+    /// Returns the error code instead of throwing it; empty on success.
+    connect_ex_operation connect_ex(const address& to) {
+        return connect_ex_operation(descriptor_, to);
+    }
+
+    /// What is there, up to the size of `b`; 0 at the end of the stream, or for an empty datagram.
+    /// The rest of a datagram longer than `b` is lost; recvfrom tells. An empty `b` gives 0 at once
+    /// on a stream. recv(2).
+    recv_operation recv(buffer b, int flags = 0) { return {descriptor_, b, flags}; }
+    /// The same in memory that the loop lends: an idle connection then needs no buffer. Empty at
+    /// the end of the stream. loop_options::lease_size bytes at most.
+    recv_lease_operation recv() { return recv_lease_operation(descriptor_); }
+    /// A datagram and its sender. recvmsg(2).
+    recvfrom_operation recvfrom(buffer b, int flags = 0) { return {descriptor_, b, flags}; }
+
+    /// As much as fits into the socket's buffer, at least one byte; how many it was. send(2).
+    send_operation send(const_buffer b, int flags = 0) { return {descriptor_, b, flags}; }
+    /// All of it, under one deadline. When it ends early, gyre::error::transferred() tells how
+    /// many bytes had gone.
+    sendall_operation sendall(const_buffer b, int flags = 0) { return {descriptor_, b, flags}; }
+    /// One datagram, whole. sendto(2).
+    sendto_operation sendto(const_buffer b, const address& to, int flags = 0) {
+        return {descriptor_, b, to, flags};
+    }
+
+    // ---- What cannot --------------------------------------------------------------------------
+
+    /// bind(2). A UNIX path must not exist yet.
+    void bind(const address& to);
+    /// listen(2); the kernel clamps the backlog to net.core.somaxconn.
+    void listen(int backlog = SOMAXCONN);
+    /// SHUT_RD, SHUT_WR or SHUT_RDWR: shutdown(2). After SHUT_WR the peer reads the end.
+    void shutdown(int how);
+    /// What is pending ends with errc::closed, then the descriptor is closed and the peer sees the
+    /// end. Closing twice is fine.
+    void close() noexcept;
+    /// Gives the descriptor away, open and non-blocking, and leaves this closed; -1 when it was.
+    /// Throws errc::busy while an operation is pending.
+    int detach();
+    /// -1 when closed.
+    int fileno() const noexcept;
+    explicit operator bool() const noexcept { return fileno() >= 0; }
+
+    address getsockname() const;
+    address getpeername() const;
+
+    /// Each later operation gets this long. Zero: it does not wait (would_block). nullopt: for
+    /// ever. Throws std::errc::invalid_argument for a negative time or NaN, and changes nothing.
+    template <class Rep, class Period>
+    void settimeout(std::chrono::duration<Rep, Period> d) {
+        set_timeout(detail::ceil_nanoseconds(d));
+    }
+    void settimeout(std::nullopt_t);
+    std::optional<std::chrono::nanoseconds> gettimeout() const;
+    /// true: settimeout(nullopt); false: settimeout(0s). The descriptor itself never blocks.
+    void setblocking(bool wait);
+    bool getblocking() const { return gettimeout() != std::chrono::nanoseconds(0); }
+
+    int family() const noexcept;
+    int type() const noexcept;
+    int proto() const noexcept;
+
+    /// getsockopt(2), setsockopt(2), as they are.
+    void setsockopt(int level, int option, int value);
+    void setsockopt(int level, int option, const_buffer value);
+    int getsockopt(int level, int option) const;
+    /// Fills `value` and returns how many bytes the kernel wrote.
+    std::size_t getsockopt(int level, int option, buffer value) const;
+
+    /// The same, typed: see option.hpp.
+    template <class T>
+    void set(socket_option<T> option, std::type_identity_t<T> value) {
+        if constexpr (std::is_same_v<T, bool>)
+            setsockopt(option.level, option.name, value ? 1 : 0);
+        else
+            setsockopt(option.level, option.name, const_buffer(&value, sizeof value));
+    }
+    template <class T>
+    T get(socket_option<T> option) const {
+        if constexpr (std::is_same_v<T, bool>) {
+            return getsockopt(option.level, option.name) != 0;
+        } else {
+            T value{};
+            getsockopt(option.level, option.name, buffer(&value, sizeof value));
+            return value;
+        }
+    }
+
+private:
+    friend class accept_operation;
+    friend std::pair<socket, socket> socketpair(int family, int type, int protocol);
+
+    explicit socket(detail::descriptor* d) noexcept : descriptor_(d) {}
+    static socket own(int fd, int family, int type, int protocol);
+    void drop() noexcept;
+    int require_fd(const char* doing) const;
+    void set_timeout(std::int64_t ns);
+
+    detail::descriptor* descriptor_ = nullptr;
+};
+
+/// Two sockets, connected with each other and without names. socketpair(2).
+std::pair<socket, socket> socketpair(int family = AF_UNIX, int type = SOCK_STREAM,
+                                     int protocol = 0);
+
+/// The timeout of sockets made from now on, in the whole process: by open, accept, socketpair and
+/// adopt. At first there is none. From any thread.
+std::optional<std::chrono::nanoseconds> getdefaulttimeout() noexcept;
+void setdefaulttimeout(std::nullopt_t) noexcept;
+namespace detail {
+void set_default_timeout(std::int64_t ns);
+}
+template <class Rep, class Period>
+void setdefaulttimeout(std::chrono::duration<Rep, Period> d) {
+    detail::set_default_timeout(detail::ceil_nanoseconds(d));
+}
+
+} // namespace gyre
