@@ -2,4 +2,19 @@
 
 /// The everyday part of gyre.
 
+#include <gyre/core/as_result.hpp>
+#include <gyre/core/combine.hpp>
 #include <gyre/core/error.hpp>
+#include <gyre/core/future.hpp>
+#include <gyre/core/loop.hpp>
+#include <gyre/core/loop_thread.hpp>
+#include <gyre/core/run.hpp>
+#include <gyre/core/signal.hpp>
+#include <gyre/core/sleep.hpp>
+#include <gyre/core/task.hpp>
+#include <gyre/core/task_group.hpp>
+#include <gyre/io/address.hpp>
+#include <gyre/io/socket.hpp>
+#include <gyre/resolver/create_connection.hpp>
+#include <gyre/resolver/create_server.hpp>
+#include <gyre/resolver/getaddrinfo.hpp>

@@ -250,7 +250,13 @@ bool loop::begin(operation& op) noexcept {
         ++d->references;
         op.referring = true;
     }
-    if (op.ctx->cancelled)
+    if (d != nullptr && op.when == timing::inherit) {
+        op.when = d->timeout < 0    ? timing::none
+                  : d->timeout == 0 ? timing::immediate
+                                    : timing::relative;
+        op.expiry = d->timeout;
+    }
+    if (op.ctx->cancelled && op.when != timing::immediate)
         return later(detail::encode(errc::cancelled)); // through the queue: it cannot hold the loop
 
     if (op.code == detail::opcode::sleep) {
@@ -269,12 +275,6 @@ bool loop::begin(operation& op) noexcept {
         if (slot != nullptr) {
             op.result = detail::encode(errc::busy);
             return false;
-        }
-        if (op.when == timing::inherit) {
-            op.when = d->timeout < 0    ? timing::none
-                      : d->timeout == 0 ? timing::immediate
-                                        : timing::relative;
-            op.expiry = d->timeout;
         }
         if (op.when == timing::immediate) {
             const int r = kernel_->attempt(op);

@@ -140,7 +140,8 @@ struct deadlines {
     Derived&& until(clock::time_point t) && {
         return set(timing::absolute, t.time_since_epoch().count());
     }
-    /// Not at all: throws would_block (std::errc::operation_would_block) instead of waiting.
+    /// Not at all: throws would_block (std::errc::operation_would_block) instead of waiting. The
+    /// awaiting coroutine then is not suspended, and a cancellation not noticed.
     Derived&& nonblocking() && { return set(timing::immediate, 0); }
     /// For as long as it takes, whatever the socket's default is.
     Derived&& without_deadline() && { return set(timing::none, 0); }

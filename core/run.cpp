@@ -15,7 +15,7 @@ unsigned allowed_processors() noexcept {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) != 0)
         return 1;
-    return std::max(1, CPU_COUNT(&set));
+    return static_cast<unsigned>(std::max(1, CPU_COUNT(&set)));
 }
 
 /// The computations of a run with several threads, as far as they have begun.

@@ -1,3 +1,4 @@
+#include <gyre/core/error.hpp>
 #include <gyre/io/address.hpp>
 
 #include <arpa/inet.h>
@@ -19,7 +20,7 @@ constexpr std::size_t longest_unix_name = sizeof(sockaddr_un::sun_path) - 1;
 
 // The one place where a bad address becomes an exception.
 [[noreturn]] void raise(const bad_address& why) {
-    throw std::system_error(std::make_error_code(why.code), why.message);
+    throw error(std::make_error_code(why.code), why.message);
 }
 
 template <class T>

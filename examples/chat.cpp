@@ -1,0 +1,82 @@
+// A room over TCP: what one says, all others read.
+//
+//     build/release/examples/chat 127.0.0.1:7001
+//     nc 127.0.0.1 7001          (in several terminals)
+//
+// A guest who reads too slowly is shown out: a room waits for nobody.
+
+#include <gyre/gyre.hpp>
+
+#include <array>
+#include <cstdio>
+#include <list>
+#include <string>
+#include <string_view>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+struct guest {
+    gyre::socket connection;
+    std::string name;
+};
+
+class room {
+public:
+    gyre::task<> host(gyre::socket s, std::string name) {
+        const auto self = guests_.insert(guests_.end(), guest{std::move(s), std::move(name)});
+        try {
+            co_await say(self->name + " comes in\n", nullptr);
+            std::array<char, 1024> text;
+            while (std::size_t n = co_await self->connection.recv(text))
+                co_await say(self->name + ": " + std::string(text.data(), n), &*self);
+        } catch (const gyre::error& e) {
+            std::printf("%s is lost: %s\n", self->name.c_str(), e.what());
+        }
+        const std::string gone = self->name + " leaves\n";
+        guests_.erase(self);
+        co_await say(gone, nullptr);
+    }
+
+private:
+    // Another guest may leave while one is written to: only he closes his own place in the list.
+    gyre::task<> say(std::string text, const guest* speaker) {
+        std::fputs(text.c_str(), stdout);
+        for (guest& g : guests_) {
+            if (&g == speaker)
+                continue;
+            const auto sent = co_await gyre::as_result(g.connection.sendall(text).nonblocking());
+            if (!sent)
+                g.connection.shutdown(SHUT_RDWR); // his host notices
+        }
+    }
+
+    std::list<guest> guests_;
+};
+
+gyre::task<> serve(gyre::address at) {
+    gyre::socket listener = co_await gyre::create_server(at);
+    std::printf("the room is open at %s\n", listener.getsockname().to_string().c_str());
+    std::fflush(stdout);
+    room r;
+    co_await gyre::with_group([&](gyre::task_group& guests) -> gyre::task<> {
+        for (;;) {
+            auto [s, from] = co_await listener.accept();
+            guests.spawn(r.host(std::move(s), from.to_string()));
+        }
+    });
+}
+
+} // namespace
+
+int main(int argc, char** argv) try {
+    if (argc != 2) {
+        std::fprintf(stderr, "usage: chat ADDRESS (such as 127.0.0.1:7001)\n");
+        return 2;
+    }
+    gyre::run(serve(gyre::address::parse(argv[1])));
+} catch (const std::exception& e) {
+    std::fprintf(stderr, "chat: %s\n", e.what());
+    return 1;
+}

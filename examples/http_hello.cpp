@@ -1,0 +1,82 @@
+// Answers every GET with a greeting, keeping connections alive: for curl and wrk.
+//
+//     build/release/examples/http_hello 127.0.0.1:8080
+//     curl http://127.0.0.1:8080/            hello from gyre
+//     wrk -c 64 -t 1 -d 3 http://127.0.0.1:8080/
+
+#include <gyre/gyre.hpp>
+
+#include <cstdio>
+#include <string>
+#include <string_view>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::string_view hello = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+                                   "Content-Length: 16\r\n\r\nhello from gyre\n";
+constexpr std::string_view refused = "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\n"
+                                     "Content-Length: 0\r\nConnection: close\r\n\r\n";
+constexpr std::string_view too_long = "HTTP/1.1 431 Request Header Fields Too Large\r\n"
+                                      "Content-Length: 0\r\nConnection: close\r\n\r\n";
+constexpr std::size_t header_max = 16384;
+
+gyre::task<> converse(gyre::socket s) try {
+    s.set(gyre::option::no_delay, true);
+    s.settimeout(30s);
+    std::string input;
+    std::string output;
+    char buffer[4096];
+    while (const std::size_t n = co_await s.recv(buffer)) {
+        input.append(buffer, n);
+        // Every request that is there whole; a GET has no body.
+        output.clear();
+        std::size_t at = 0;
+        for (std::size_t end = 0; (end = input.find("\r\n\r\n", at)) != input.npos; at = end + 4) {
+            const std::string_view head(input.data() + at, end - at);
+            const bool get = head.starts_with("GET ");
+            output += get ? hello : refused;
+            if (!get || head.find("\r\nConnection: close") != head.npos) {
+                co_await s.sendall(output);
+                co_return;
+            }
+        }
+        input.erase(0, at);
+        if (input.size() > header_max)
+            output += too_long;
+        if (!output.empty())
+            co_await s.sendall(output);
+        if (input.size() > header_max)
+            co_return;
+    }
+} catch (const gyre::error& e) {
+    if (e.code() == gyre::errc::cancelled)
+        throw;
+    // Silence for too long, or a reset: the end of this conversation only.
+}
+
+gyre::task<> serve(gyre::address at) {
+    gyre::socket listener = co_await gyre::create_server(at);
+    std::printf("http://%s/\n", listener.getsockname().to_string().c_str());
+    std::fflush(stdout);
+    co_await gyre::with_group([&](gyre::task_group& peers) -> gyre::task<> {
+        for (;;) {
+            auto [peer, from] = co_await listener.accept();
+            peers.spawn(converse(std::move(peer)));
+        }
+    });
+}
+
+} // namespace
+
+int main(int argc, char** argv) try {
+    if (argc != 2) {
+        std::fprintf(stderr, "usage: http_hello ADDRESS (such as 127.0.0.1:8080)\n");
+        return 2;
+    }
+    gyre::run(serve(gyre::address::parse(argv[1])));
+} catch (const std::exception& e) {
+    std::fprintf(stderr, "http_hello: %s\n", e.what());
+    return 1;
+}
