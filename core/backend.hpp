@@ -28,10 +28,14 @@ struct descriptor {
     std::uint16_t family = 0;
     std::uint16_t protocol = 0;
     std::uint8_t type = 0;
-    bool registered : 1 = false;   ///< epoll knows it
-    bool readable : 1 = true;      ///< epoll: reading may succeed; uring: the queue was not empty
-    bool read_sticky : 1 = false;  ///< epoll: end, error or urgent data: always try to read
-    bool closing : 1 = false;      ///< closed by its user; the fd goes when nothing is pending
+    bool attached = false;    ///< `home` is set
+    bool closed = false;      ///< by its user; the fd goes when nothing is pending
+    bool registered = false;  ///< epoll knows it
+    bool readable = true;     ///< epoll: reading may succeed; io_uring: the queue was not empty
+    bool read_sticky = false; ///< epoll: end, error or urgent data: always try to read
+
+    /// Whether an operation has more to look at than its own request.
+    bool unusual() const noexcept { return closed || !attached || timeout == 0; }
 
     operation*& slot(opcode code) noexcept { return is_reading(code) ? reading : writing; }
 };

@@ -18,8 +18,7 @@ std::string_view to_string(backend_kind kind) noexcept {
 }
 
 backend_kind parse_backend_kind(std::string_view name) {
-    for (backend_kind kind :
-         {backend_kind::automatic, backend_kind::epoll, backend_kind::io_uring})
+    for (backend_kind kind : {backend_kind::automatic, backend_kind::epoll, backend_kind::io_uring})
         if (name == to_string(kind))
             return kind;
     throw error(std::make_error_code(std::errc::invalid_argument),
@@ -37,9 +36,8 @@ backend_report probe_backends() {
     const auto optional = [](const backend_report::feature& f) {
         return f.name == "io_uring without I/O-wait accounting" || f.name == "io_uring buffer ring";
     };
-    const auto missing = std::ranges::find_if(report.features, [&](const auto& f) {
-        return !f.why_not.empty() && !optional(f);
-    });
+    const auto missing = std::ranges::find_if(
+        report.features, [&](const auto& f) { return !f.why_not.empty() && !optional(f); });
     const bool uring = missing == report.features.end();
     report.features.push_back({"epoll", ""});
 

@@ -31,8 +31,7 @@ std::int64_t ceil_nanoseconds(std::chrono::duration<Rep, Period> d) {
         using ratio = std::ratio_divide<Period, std::nano>;
         static_assert(ratio::den == 1 || ratio::num > 0);
         std::int64_t count = 0;
-        if (ratio::den == 1 &&
-            !__builtin_mul_overflow(d.count(), std::int64_t{ratio::num}, &count))
+        if (ratio::den == 1 && !__builtin_mul_overflow(d.count(), std::int64_t{ratio::num}, &count))
             return count;
     }
     const long double ns = std::chrono::duration_cast<wide>(d).count();

@@ -1,4 +1,5 @@
 #include <gyre/core/assert.hpp>
+#include <gyre/core/attempt.hpp>
 #include <gyre/core/backend.hpp>
 #include <gyre/core/lease_pool.hpp>
 #include <gyre/core/loop.hpp>
@@ -68,7 +69,8 @@ private:
 };
 
 epoll_backend::epoll_backend(loop& owner)
-    : owner_(owner), leases_(new lease_pool(owner.options().lease_size, owner.options().lease_count)) {
+    : owner_(owner),
+      leases_(new lease_pool(owner.options().lease_size, owner.options().lease_count)) {
     leases_->attach(*this);
     const auto fail = [this](const char* what) {
         const std::error_code code{errno, std::system_category()};
@@ -87,7 +89,9 @@ epoll_backend::epoll_backend(loop& owner)
         fail("make an epoll loop: epoll_ctl");
 }
 
-epoll_backend::~epoll_backend() { close_all(); }
+epoll_backend::~epoll_backend() {
+    close_all();
+}
 
 void epoll_backend::close_all() noexcept {
     for (int fd : {epoll_, wake_})
@@ -100,7 +104,7 @@ bool epoll_backend::submit(operation& op) noexcept {
     descriptor& d = *op.target;
     const bool reading = is_reading(op.code);
     if (!reading || d.readable || op.size == 0) {
-        int r = op.code == opcode::recv_lease ? attempt_lease(op) : attempt(op);
+        int r = op.code == opcode::recv_lease ? attempt_lease(op) : detail::attempt(op);
         if (r > would_wait) {
             if (op.code == opcode::recv && r > 0 && static_cast<std::size_t>(r) < op.size &&
                 d.type == SOCK_STREAM && d.family != AF_UNIX)
@@ -149,7 +153,9 @@ void epoll_backend::forget(descriptor& d) noexcept {
     d.readable = true;
 }
 
-void epoll_backend::cancel(operation& op) noexcept { owner_.finish(op, encode(op.reason)); }
+void epoll_backend::cancel(operation& op) noexcept {
+    owner_.finish(op, encode(op.reason));
+}
 
 void epoll_backend::wait(std::int64_t timeout) noexcept {
     int n = 0;

@@ -49,7 +49,9 @@ namespace detail {
 /// Results travel inside the library as one int: >= 0 is success, -errno a kernel error, and what
 /// lies below all of errno an errc.
 constexpr int errc_offset = 4096;
-constexpr int encode(errc value) noexcept { return -errc_offset - static_cast<int>(value); }
+constexpr int encode(errc value) noexcept {
+    return -errc_offset - static_cast<int>(value);
+}
 std::error_code decode(int result) noexcept;
 
 /// Throws the error that `result` (< 0) stands for: timeout_error for a deadline, else error.

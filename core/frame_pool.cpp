@@ -1,12 +1,12 @@
 #include <gyre/core/frame_pool.hpp>
 
-
-
 namespace gyre::detail {
 
 constinit thread_local frame_pool* current_pool = nullptr;
 
-frame_pool::frame_pool() noexcept { current_pool = this; }
+frame_pool::frame_pool() noexcept {
+    current_pool = this;
+}
 
 frame_pool::~frame_pool() {
     current_pool = nullptr;

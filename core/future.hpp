@@ -5,8 +5,8 @@
 #include <gyre/core/task.hpp>
 
 #include <atomic>
-#include <condition_variable>
 #include <concepts>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -246,13 +246,12 @@ auto start_on(const std::shared_ptr<inbox>& home, Awaitable a) {
 }
 
 template <class T, class F>
-auto chain(future<T> f, F g)
-    -> task<typename decltype([] {
-        if constexpr (std::is_void_v<T>)
-            return std::type_identity<std::invoke_result_t<F>>{};
-        else
-            return std::type_identity<std::invoke_result_t<F, T>>{};
-    }())::type> {
+auto chain(future<T> f, F g) -> task<typename decltype([] {
+    if constexpr (std::is_void_v<T>)
+        return std::type_identity<std::invoke_result_t<F>>{};
+    else
+        return std::type_identity<std::invoke_result_t<F, T>>{};
+}())::type> {
     if constexpr (std::is_void_v<T>) {
         co_await f;
         co_return std::move(g)();

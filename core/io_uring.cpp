@@ -1,4 +1,5 @@
 #include <gyre/core/assert.hpp>
+#include <gyre/core/attempt.hpp>
 #include <gyre/core/backend.hpp>
 #include <gyre/core/lease_pool.hpp>
 #include <gyre/core/loop.hpp>
@@ -50,7 +51,9 @@ int open_ring(io_uring& ring, unsigned sq, unsigned cq) noexcept {
     return io_uring_queue_init_params(sq, &ring, &params);
 }
 
-unsigned load_acquire(const unsigned* at) noexcept { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
+unsigned load_acquire(const unsigned* at) noexcept {
+    return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
 
 class io_uring_backend final : public backend {
 public:
@@ -91,7 +94,8 @@ private:
 };
 
 io_uring_backend::io_uring_backend(loop& owner)
-    : owner_(owner), leases_(new lease_pool(owner.options().lease_size, owner.options().lease_count)) {
+    : owner_(owner),
+      leases_(new lease_pool(owner.options().lease_size, owner.options().lease_count)) {
     leases_->attach(*this);
     ring_.ring_fd = -1;
     const auto fail = [this](int code, const char* what) {
@@ -145,7 +149,7 @@ bool io_uring_backend::submit(operation& op) noexcept {
             return false;
         }
     } else {
-        const int r = op.code == opcode::recv_lease ? attempt_lease(op) : attempt(op);
+        const int r = op.code == opcode::recv_lease ? attempt_lease(op) : detail::attempt(op);
         if (r > would_wait) {
             op.result = r;
             return true;
@@ -201,9 +205,7 @@ bool io_uring_backend::start(operation& op) noexcept {
         break;
     case opcode::poll_read:
     case opcode::accept:
-    case opcode::recv_from:
-        io_uring_prep_poll_add(sqe, fd, POLLIN | POLLPRI | POLLRDHUP);
-        break;
+    case opcode::recv_from: io_uring_prep_poll_add(sqe, fd, POLLIN | POLLPRI | POLLRDHUP); break;
     case opcode::poll_write:
     case opcode::connect:
     case opcode::send:
@@ -299,7 +301,7 @@ int io_uring_backend::enter(std::int64_t timeout) noexcept {
                            flags, extra, extra_size);
     // EINTR, ETIME, and EBUSY or EAGAIN (too much is under way): the next turn goes on.
     return n >= 0 || errno == EINTR || errno == ETIME || errno == EBUSY || errno == EAGAIN ? 0
-                                                                                            : -errno;
+                                                                                           : -errno;
 }
 
 unsigned io_uring_backend::reap() noexcept {
@@ -375,8 +377,7 @@ bool io_uring_backend::ring_lends() noexcept {
     if (leases_->prepare() < 0)
         return false;
     const std::size_t bytes = leases_->count() * sizeof(io_uring_buf);
-    void* memory =
-        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return false;
     io_uring_buf_reg registration{};
@@ -423,7 +424,9 @@ std::vector<backend_report::feature> probe_io_uring() {
     case 0: break;
     case EMFILE:
     case ENFILE: throw error({-r, std::system_category()}, "probe io_uring: io_uring_setup");
-    case ENOSYS: found.push_back({"io_uring", "the kernel has no io_uring (before 5.1, or not built in)"}); return found;
+    case ENOSYS:
+        found.push_back({"io_uring", "the kernel has no io_uring (before 5.1, or not built in)"});
+        return found;
     case EPERM:
     case EACCES:
         found.push_back({"io_uring", "not permitted: a seccomp filter (containers), or "
@@ -433,19 +436,20 @@ std::vector<backend_report::feature> probe_io_uring() {
         found.push_back({"io_uring", "the limit of locked memory is too small (ulimit -l)"});
         return found;
     case EINVAL:
-        found.push_back({"io_uring", "the kernel lacks SINGLE_ISSUER and DEFER_TASKRUN (before 6.1)"});
+        found.push_back(
+            {"io_uring", "the kernel lacks SINGLE_ISSUER and DEFER_TASKRUN (before 6.1)"});
         return found;
-    default:
-        found.push_back({"io_uring", std::system_category().message(-r)});
-        return found;
+    default: found.push_back({"io_uring", std::system_category().message(-r)}); return found;
     }
     found.push_back({"io_uring", ""});
     found.push_back({"io_uring single issuer, deferred task work", ""});
     const auto need = [&](const char* name, bool there, const char* since) {
-        found.push_back({name, there ? "" : std::string("the kernel lacks it (before ") + since + ")"});
+        found.push_back(
+            {name, there ? "" : std::string("the kernel lacks it (before ") + since + ")"});
     };
     need("io_uring wait with a timeout", (ring.features & IORING_FEAT_EXT_ARG) != 0, "5.11");
-    need("io_uring without I/O-wait accounting", (ring.features & IORING_FEAT_NO_IOWAIT) != 0, "6.15");
+    need("io_uring without I/O-wait accounting", (ring.features & IORING_FEAT_NO_IOWAIT) != 0,
+         "6.15");
     io_uring_probe* probe = io_uring_get_probe_ring(&ring);
     const auto opcode_there = [&](int code) {
         return probe != nullptr && io_uring_opcode_supported(probe, code) != 0;
@@ -460,7 +464,8 @@ std::vector<backend_report::feature> probe_io_uring() {
         io_uring_buf_reg registration{};
         registration.ring_addr = reinterpret_cast<std::uint64_t>(memory);
         registration.ring_entries = 8;
-        need("io_uring buffer ring", io_uring_register_buf_ring(&ring, &registration, 0) == 0, "5.19");
+        need("io_uring buffer ring", io_uring_register_buf_ring(&ring, &registration, 0) == 0,
+             "5.19");
     }
     io_uring_queue_exit(&ring);
     if (memory != MAP_FAILED)

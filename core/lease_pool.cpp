@@ -18,8 +18,8 @@ int lease_pool::prepare() noexcept {
     for (std::size_t i = 0; i < count_; ++i)
         free_[i] = static_cast<std::uint16_t>(count_ - 1 - i);
     // Mapped, not allocated: pages that no lease ever touched cost nothing.
-    void* m = mmap(nullptr, size_ * count_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                   -1, 0);
+    void* m =
+        mmap(nullptr, size_ * count_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m == MAP_FAILED)
         return -errno;
     memory_ = static_cast<std::byte*>(m);

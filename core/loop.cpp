@@ -41,14 +41,15 @@ constexpr std::int64_t retry_delay_max = 64'000'000;
 // A computation that keeps refusing to end is given this many turns when its loop is destroyed.
 constexpr unsigned farewell_turns = 10'000;
 
-std::int64_t read_clock() noexcept { return clock::now().time_since_epoch().count(); }
-
-
+std::int64_t read_clock() noexcept {
+    return clock::now().time_since_epoch().count();
+}
 
 } // namespace
 
 loop::retry_timer::retry_timer(loop& l) noexcept
-    : timer([](detail::work& w, event) noexcept { static_cast<retry_timer&>(w).owner.retry_all(); }),
+    : timer(
+          [](detail::work& w, event) noexcept { static_cast<retry_timer&>(w).owner.retry_all(); }),
       owner(l) {}
 
 loop::loop(loop_options options)
@@ -121,7 +122,8 @@ void loop::stop() noexcept {
 }
 
 bool loop::take_stop() noexcept {
-    return stop_.load(std::memory_order_relaxed) && stop_.exchange(false, std::memory_order_acquire);
+    return stop_.load(std::memory_order_relaxed) &&
+           stop_.exchange(false, std::memory_order_acquire);
 }
 
 bool loop::turn(bool may_wait) noexcept {
@@ -236,69 +238,87 @@ void loop::end_root(detail::promise_base& p) noexcept {
 
 // ---- Operations -------------------------------------------------------------------------------
 
+// Most operations end here at once; what is unusual is told by few bits.
 bool loop::begin(operation& op) noexcept {
-    op.reason = errc{};
-    const auto later = [&](int result) {
-        op.result = result;
-        op.state = phase::completed;
-        op.ctx->leaf = &op;
-        ready_.push(op);
-        return true;
-    };
     descriptor* d = op.target;
-    if (d != nullptr) {
-        ++d->references;
-        op.referring = true;
+    if (d == nullptr || d->unusual() || op.ctx->cancelled || op.when == timing::immediate)
+        return begin_unusual(op);
+    detail::require(d->home == inbox_, "a socket belongs to the loop of its first operation");
+    operation*& slot = d->slot(op.code);
+    if (slot != nullptr) {
+        op.result = detail::encode(errc::busy);
+        return false;
     }
-    if (d != nullptr && op.when == timing::inherit) {
-        op.when = d->timeout < 0    ? timing::none
-                  : d->timeout == 0 ? timing::immediate
-                                    : timing::relative;
+    op.reason = errc{};
+    op.state = phase::waiting;
+    if (kernel_->submit(op)) {
+        if (--inline_budget_ == 0)
+            return end_later(op, op.result);
+        op.state = phase::idle;
+        return false;
+    }
+    slot = &op;
+    suspend(op);
+    if (op.when == timing::inherit && d->timeout > 0) {
         op.expiry = d->timeout;
+        arm_relative(op);
+    } else if (op.when == timing::relative) {
+        arm_relative(op);
+    } else if (op.when == timing::absolute) {
+        arm_absolute(op);
     }
-    if (op.ctx->cancelled && op.when != timing::immediate)
-        return later(detail::encode(errc::cancelled)); // through the queue: it cannot hold the loop
+    return true;
+}
 
+void loop::suspend(operation& op) noexcept {
+    op.ctx->leaf = &op;
+    if (op.target != nullptr)
+        ++op.target->references;
+}
+
+// Through the queue: what ends at once again and again cannot hold the loop.
+bool loop::end_later(operation& op, int result) noexcept {
+    op.result = result;
+    op.state = phase::completed;
+    suspend(op);
+    ready_.push(op);
+    return true;
+}
+
+bool loop::begin_unusual(operation& op) noexcept {
+    descriptor* d = op.target;
+    const bool immediate = op.when == timing::immediate ||
+                           (op.when == timing::inherit && d != nullptr && d->timeout == 0);
+    if (op.ctx->cancelled && !immediate)
+        return end_later(op, detail::encode(errc::cancelled));
+    op.reason = errc{};
     if (op.code == detail::opcode::sleep) {
         if (op.when == timing::relative ? op.expiry <= 0 : op.expiry <= now_)
-            return later(0);
+            return end_later(op, 0);
         op.state = phase::sleeping;
-    } else {
-        if (d == nullptr || d->fd < 0 || d->closing) {
-            op.result = detail::encode(errc::closed);
-            return false;
-        }
-        if (!d->home)
-            d->home = inbox_;
-        detail::require(d->home == inbox_, "a socket belongs to the loop of its first operation");
-        operation*& slot = d->slot(op.code);
-        if (slot != nullptr) {
-            op.result = detail::encode(errc::busy);
-            return false;
-        }
-        if (op.when == timing::immediate) {
-            const int r = kernel_->attempt(op);
-            if (r > detail::system_calls::would_wait)
-                op.result = r; // else attempt() has left the errno that says so
-            return false;
-        }
-        slot = &op;
-        op.state = phase::waiting;
-        if (kernel_->submit(op)) {
-            slot = nullptr;
-            if (--inline_budget_ == 0)
-                return later(op.result);
-            op.state = phase::idle;
-            return false;
-        }
+        suspend(op);
+        if (op.when == timing::relative)
+            arm_relative(op);
+        else
+            arm_absolute(op);
+        return true;
     }
-
-    op.ctx->leaf = &op;
-    if (op.when == timing::relative)
-        arm_relative(op);
-    else if (op.when == timing::absolute)
-        arm_absolute(op);
-    return true;
+    if (d == nullptr || d->closed) {
+        op.result = detail::encode(errc::closed);
+        return false;
+    }
+    if (!d->attached) {
+        d->home = inbox_;
+        d->attached = true;
+    }
+    if (!immediate)
+        return begin(op);
+    detail::require(d->home == inbox_, "a socket belongs to the loop of its first operation");
+    if (d->slot(op.code) != nullptr)
+        op.result = detail::encode(errc::busy);
+    else if (const int r = kernel_->attempt(op); r > detail::backend::would_wait)
+        op.result = r; // else attempt() has left the errno that says so
+    return false;
 }
 
 // Takes the operation out of everything that could still end it.
@@ -306,7 +326,7 @@ void loop::detach(operation& op) noexcept {
     timing_wheel::disarm(op);
     if (descriptor* d = op.target) {
         d->slot(op.code) = nullptr;
-        if (d->closing && d->reading == nullptr && d->writing == nullptr)
+        if (d->closed && d->reading == nullptr && d->writing == nullptr)
             close_now(*d);
     }
 }
@@ -322,8 +342,7 @@ void loop::go_on(operation& op) noexcept {
     op.state = phase::waiting;
     if (kernel_->submit(op)) {
         detach(op);
-        op.state = phase::completed;
-        op.notify(op, event::run);
+        op.resume();
     } else if (op.reason != errc{}) {
         cancel(op, op.reason);
     }
@@ -336,6 +355,7 @@ void loop::cancel(operation& op, errc reason) noexcept {
     switch (op.state) {
     case phase::idle:
     case phase::completed:
+    case phase::ended:
     case phase::cancelling: return;
     case phase::readied: op.reason = reason; return; // it may still succeed; see go_on
     case phase::retrying: retries_.remove(op); [[fallthrough]];
@@ -355,7 +375,7 @@ void loop::abandon(operation& op) noexcept {
     if (op.state == phase::readied)
         detach(op);
     op.ctx->leaf = nullptr;
-    op.state = phase::idle;
+    op.state = phase::ended;
 }
 
 void loop::retry_later(operation& op) noexcept {
@@ -394,7 +414,7 @@ void loop::retry_all() noexcept {
 // ---- Descriptors ------------------------------------------------------------------------------
 
 void loop::close(descriptor& d) noexcept {
-    d.closing = true;
+    d.closed = true;
     for (operation* op : {d.reading, d.writing})
         if (op != nullptr)
             cancel(*op, errc::closed);
@@ -414,6 +434,7 @@ int loop::release(descriptor& d) noexcept {
     if (d.reading != nullptr || d.writing != nullptr)
         return detail::encode(errc::busy);
     kernel_->forget(d);
+    d.closed = true;
     return std::exchange(d.fd, -1);
 }
 

@@ -59,7 +59,8 @@ public:
     void run();
 
     /// Runs until the task (or operation) has ended, and gives its result or rethrows its failure.
-    /// When stop() comes first, throws gyre::error (errc::broken); the task goes on in the next run.
+    /// When stop() comes first, throws gyre::error (errc::broken); the task goes on in the next
+    /// run.
     template <class Awaitable>
     detail::await_result_t<Awaitable> run(Awaitable a);
 
@@ -156,6 +157,9 @@ private:
     bool take_stop() noexcept;
     void retry_all() noexcept;
     void update_alarm() noexcept;
+    bool begin_unusual(detail::operation& op) noexcept;
+    void suspend(detail::operation& op) noexcept;
+    bool end_later(detail::operation& op, int result) noexcept;
     void detach(detail::operation& op) noexcept;
     void close_now(detail::descriptor& d) noexcept;
 

@@ -20,6 +20,8 @@ loop_thread::loop_thread(loop_options options) {
     loop_ = ready.get();
 }
 
-loop_thread::~loop_thread() { loop_->stop(); }
+loop_thread::~loop_thread() {
+    loop_->stop();
+}
 
 } // namespace gyre

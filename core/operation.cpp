@@ -4,9 +4,7 @@
 
 namespace gyre::detail {
 
-bool operation::begin(std::coroutine_handle<> awaiting, context& of) noexcept {
-    waiter = awaiting;
-    ctx = &of;
+bool operation::begin() noexcept {
     loop* here = loop::current();
     require(here != nullptr, "an operation is awaited in a coroutine that runs on a loop");
     return here->begin(*this);
@@ -16,13 +14,10 @@ void operation::on_event(work& w, event e) noexcept {
     auto& op = static_cast<operation&>(w);
     switch (e) {
     case event::run:
-        if (op.state == phase::readied) {
+        if (op.state == phase::readied)
             loop::current()->go_on(op);
-            return;
-        }
-        op.ctx->leaf = nullptr;
-        op.state = phase::idle;
-        op.waiter.resume();
+        else
+            op.resume();
         return;
     case event::cancel: loop::current()->cancel(op, errc::cancelled); return;
     case event::expire: loop::current()->cancel(op, errc::timed_out); return;
@@ -31,9 +26,9 @@ void operation::on_event(work& w, event e) noexcept {
 }
 
 void operation::let_go() noexcept {
-    if (state != phase::idle)
+    if (state != phase::ended)
         loop::current()->abandon(*this);
-    if (referring)
+    if (target != nullptr)
         loop::release_reference(*target);
 }
 

@@ -68,15 +68,17 @@ enum class timing : std::uint8_t {
 class operation : public timer {
 public:
     enum class phase : std::uint8_t {
-        idle,       ///< not begun, or resumed
+        idle,       ///< not begun, or ended without waiting
         waiting,    ///< the backend has it
         readied,    ///< epoll says that it may go on; it tries when its turn in the queue comes
         cancelling, ///< io_uring was asked to cancel it; its completion is still to come
         retrying,   ///< what it waits for cannot be polled; the loop tries again after a while
         sleeping,   ///< it waits for its deadline alone
         completed,  ///< the result is there, the waiter is in the ready queue
+        ended,      ///< the waiter runs
     };
 
+    // Leaves what begin() sets: two of these are made for each echoed message.
     operation(opcode c, descriptor* d, void* memory = nullptr, std::size_t length = 0) noexcept
         : timer(&on_event), target(d), data(memory), size(length), code(c) {}
     /// Before it begins, an operation may move (into as_result, with_timeout, start ...).
@@ -87,7 +89,7 @@ public:
     }
     operation& operator=(operation&&) = delete;
     ~operation() {
-        if (state != phase::idle || referring)
+        if (state != phase::idle)
             let_go();
     }
 
@@ -95,31 +97,38 @@ public:
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
-        return begin(awaiting, context_of(awaiting));
+        waiter = awaiting.address();
+        ctx = &context_of(awaiting);
+        return begin();
     }
 
-    descriptor* target;             ///< nullptr for sleep
-    void* data;                     ///< what is left to fill or to send
-    std::size_t size;               ///< bytes of it
-    std::coroutine_handle<> waiter; ///< whom to resume
-    context* ctx = nullptr;         ///< whose leaf this is
-    int result = 0;                 ///< >= 0: success; < 0: see decode()
-    int msg_flags = 0;              ///< MSG_*: what was asked, then what recvmsg told
+    descriptor* target; ///< nullptr for sleep
+    void* data;         ///< what is left to fill or to send
+    std::size_t size;   ///< bytes of it
+    void* waiter;       ///< whom to resume: the address of a coroutine handle
+    context* ctx;       ///< whose leaf this is
+    int result;         ///< >= 0: success; < 0: see decode()
+    int msg_flags = 0;  ///< MSG_*: what was asked, then what recvmsg told
     opcode code;
     phase state = phase::idle;
     timing when = timing::inherit;
     bool started = false;        ///< connect: the kernel has begun
     errc reason = errc{};        ///< asked to end early: the end, unless it succeeds first
     bool queued = false;         ///< io_uring: waits for room in the submission queue
-    bool referring = false;      ///< counted in target->references
     std::uint16_t buffer_id = 0; ///< recv_lease: which buffer was filled
 
 protected:
     /// Starts the operation; false when it has ended at once.
-    bool begin(std::coroutine_handle<> awaiting, context& of) noexcept;
+    bool begin() noexcept;
 
 private:
+    friend class gyre::loop;
     static void on_event(work& w, event e) noexcept;
+    void resume() noexcept {
+        ctx->leaf = nullptr;
+        state = phase::ended;
+        std::coroutine_handle<>::from_address(waiter).resume();
+    }
     void let_go() noexcept;
 };
 

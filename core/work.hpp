@@ -23,7 +23,7 @@ struct work {
     work(const work&) = delete;
     work& operator=(const work&) = delete;
 
-    work* next = nullptr;
+    work* next; ///< set by the queue
     function notify;
 };
 

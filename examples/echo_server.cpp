@@ -28,7 +28,8 @@ gyre::task<> echo(gyre::socket peer) try {
     // Deadline passed, or the peer reset the connection: its own affair.
 }
 
-gyre::task<> serve_streams(gyre::socket listener, std::optional<std::chrono::nanoseconds> deadline) {
+gyre::task<> serve_streams(gyre::socket listener,
+                           std::optional<std::chrono::nanoseconds> deadline) {
     co_await gyre::with_group([&](gyre::task_group& peers) -> gyre::task<> {
         for (;;) {
             auto [peer, address] = co_await listener.accept();
@@ -48,7 +49,9 @@ gyre::task<> serve_datagrams(gyre::socket s) {
     }
 }
 
-gyre::task<int> stop_signal() { return gyre::signal(SIGINT, SIGTERM); }
+gyre::task<int> stop_signal() {
+    return gyre::signal(SIGINT, SIGTERM);
+}
 
 gyre::task<> serve(const command_line& line) {
     const gyre::address at = gyre::address::parse(line.address);
@@ -64,8 +67,8 @@ gyre::task<> serve(const command_line& line) {
                 s.getsockname().to_string().c_str(),
                 std::string(to_string(gyre::loop::current()->backend())).c_str());
     std::fflush(stdout);
-    gyre::task<> service = line.datagrams ? serve_datagrams(std::move(s))
-                                          : serve_streams(std::move(s), line.deadline);
+    gyre::task<> service =
+        line.datagrams ? serve_datagrams(std::move(s)) : serve_streams(std::move(s), line.deadline);
     co_await gyre::race(std::move(service), stop_signal());
     if (at.is_unix_path())
         unlink(std::string(at.path()).c_str());

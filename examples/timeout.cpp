@@ -57,4 +57,6 @@ gyre::task<> show() {
 
 } // namespace
 
-int main() { gyre::run(show()); }
+int main() {
+    gyre::run(show());
+}

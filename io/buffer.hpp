@@ -10,10 +10,9 @@ namespace gyre {
 namespace detail {
 
 template <class R>
-concept bytes_range =
-    std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
-    sizeof(std::ranges::range_value_t<R>) == 1 &&
-    std::is_trivially_copyable_v<std::ranges::range_value_t<R>>;
+concept bytes_range = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
+                      sizeof(std::ranges::range_value_t<R>) == 1 &&
+                      std::is_trivially_copyable_v<std::ranges::range_value_t<R>>;
 
 } // namespace detail
 
@@ -24,8 +23,8 @@ public:
     template <detail::bytes_range R>
         requires(!std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>)
     buffer(R&& range) noexcept
-        : bytes_(reinterpret_cast<std::byte*>(std::ranges::data(range)),
-                 std::ranges::size(range)) {}
+        : bytes_(reinterpret_cast<std::byte*>(std::ranges::data(range)), std::ranges::size(range)) {
+    }
     buffer(void* data, std::size_t size) noexcept : bytes_(static_cast<std::byte*>(data), size) {}
 
     std::byte* data() const noexcept { return bytes_.data(); }

@@ -3,6 +3,8 @@
 
 namespace gyre {
 
-void lease::give_back() noexcept { pool_->take_back(id_); }
+void lease::give_back() noexcept {
+    pool_->take_back(id_);
+}
 
 } // namespace gyre

@@ -139,9 +139,9 @@ socket socket::open(int family, int type, int protocol) {
 std::pair<socket, socket> socketpair(int family, int type, int protocol) {
     int fds[2];
     const int bare = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
-    check(kernel().open_pair(family, bare, protocol, fds),
-          "open a pair of sockets of family " + std::to_string(family) + ", type " +
-              std::to_string(bare));
+    check(kernel().open_pair(family, bare, protocol, fds), "open a pair of sockets of family " +
+                                                               std::to_string(family) + ", type " +
+                                                               std::to_string(bare));
     socket first;
     try {
         first = socket::own(fds[0], family, bare, protocol);
@@ -211,7 +211,9 @@ int socket::detach() {
     return fd;
 }
 
-int socket::fileno() const noexcept { return descriptor_ != nullptr ? descriptor_->fd : -1; }
+int socket::fileno() const noexcept {
+    return descriptor_ != nullptr ? descriptor_->fd : -1;
+}
 
 int socket::require_fd(const char* doing) const {
     const int fd = fileno();
@@ -237,7 +239,8 @@ void socket::listen(int backlog) {
 void socket::shutdown(int how) {
     const int fd = require_fd("shutdown");
     if (const int r = kernel().shut_down(fd, how); r < 0)
-        detail::throw_error(r, "shutdown of the connection with " + name_of_connection(*descriptor_));
+        detail::throw_error(r,
+                            "shutdown of the connection with " + name_of_connection(*descriptor_));
 }
 
 address socket::getsockname() const {
@@ -258,9 +261,15 @@ address socket::getpeername() const {
     return name;
 }
 
-int socket::family() const noexcept { return descriptor_ != nullptr ? descriptor_->family : 0; }
-int socket::type() const noexcept { return descriptor_ != nullptr ? descriptor_->type : 0; }
-int socket::proto() const noexcept { return descriptor_ != nullptr ? descriptor_->protocol : 0; }
+int socket::family() const noexcept {
+    return descriptor_ != nullptr ? descriptor_->family : 0;
+}
+int socket::type() const noexcept {
+    return descriptor_ != nullptr ? descriptor_->type : 0;
+}
+int socket::proto() const noexcept {
+    return descriptor_ != nullptr ? descriptor_->protocol : 0;
+}
 
 void socket::setsockopt(int level, int option, int value) {
     setsockopt(level, option, const_buffer(&value, sizeof value));
@@ -268,8 +277,8 @@ void socket::setsockopt(int level, int option, int value) {
 
 void socket::setsockopt(int level, int option, const_buffer value) {
     const int fd = require_fd("setsockopt");
-    const int r = kernel().set_option(fd, level, option, value.data(),
-                                      static_cast<socklen_t>(value.size()));
+    const int r =
+        kernel().set_option(fd, level, option, value.data(), static_cast<socklen_t>(value.size()));
     if (r < 0)
         detail::throw_error(r, "setsockopt level " + std::to_string(level) + ", option " +
                                    std::to_string(option));

@@ -22,7 +22,9 @@ socket listen_on(const address& at, const server_options& options) {
     return s;
 }
 
-task<socket> serve_on(address at, server_options options) { co_return listen_on(at, options); }
+task<socket> serve_on(address at, server_options options) {
+    co_return listen_on(at, options);
+}
 
 task<socket> serve_name(std::string host, server_options options) {
     if (host.empty())
@@ -46,6 +48,8 @@ task<socket> create_server(server_options options) {
     return serve_name(std::string(options.host), options);
 }
 
-task<socket> create_server(address at, server_options options) { return serve_on(at, options); }
+task<socket> create_server(address at, server_options options) {
+    return serve_on(at, options);
+}
 
 } // namespace gyre
