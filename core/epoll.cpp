@@ -77,9 +77,11 @@ epoll_backend::epoll_backend(loop& owner)
         close_all();
         throw error(code, what);
     };
-    if ((epoll_ = epoll_create1(EPOLL_CLOEXEC)) < 0)
+    epoll_ = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll_ < 0)
         fail("make an epoll loop: epoll_create1");
-    if ((wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0)
+    wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (wake_ < 0)
         fail("make an epoll loop: eventfd");
     // Edge-triggered, it never has to be read: each write is a new edge.
     epoll_event e{};

@@ -33,8 +33,9 @@ private:
 
     static constexpr std::size_t class_of(std::size_t size) { return (size - 1) / granule; }
 
-    block* free_[largest / granule] = {};
-    std::size_t cached_bytes_ = 0;
+    // Builds with a sanitizer leave these alone.
+    [[maybe_unused]] block* free_[largest / granule] = {};
+    [[maybe_unused]] std::size_t cached_bytes_ = 0;
 };
 
 extern constinit thread_local frame_pool* current_pool;

@@ -107,7 +107,8 @@ io_uring_backend::io_uring_backend(loop& owner)
     // Slot i of the queue is always SQE i.
     for (unsigned i = 0; i < ring_.sq.ring_entries; ++i)
         ring_.sq.array[i] = i;
-    if ((wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0)
+    wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (wake_ < 0)
         fail(errno, "make an io_uring loop: eventfd");
 }
 

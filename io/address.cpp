@@ -88,8 +88,9 @@ std::unexpected<bad_address> bad(std::string_view text, std::string_view why,
 // A number in the one way of writing it: 0, or digits that do not begin with 0.
 std::optional<std::uint32_t> number(std::string_view digits) {
     std::uint32_t value = 0;
-    const char* end = digits.data() + digits.size();
-    const auto [stop, error] = std::from_chars(digits.data(), end, value);
+    const char* begin = digits.data();
+    const char* end = begin + digits.size();
+    const auto [stop, error] = std::from_chars(begin, end, value);
     if (error != std::errc{} || stop != end || (digits[0] == '0' && digits.size() > 1))
         return std::nullopt;
     return value;
