@@ -94,7 +94,7 @@ public:
     virtual void forget(descriptor& d) noexcept = 0;
 
     /// Readable when wait(0) has something to do.
-    virtual int pollable_fd() const noexcept = 0;
+    virtual int pollable_fd() noexcept = 0;
 
     /// The memory that recv_lease fills; a lease comes back through take_buffer.
     virtual lease_pool& leases() noexcept = 0;

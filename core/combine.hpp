@@ -33,14 +33,16 @@ protected:
     }
 
     std::tuple<std::optional<storable_t<await_result_t<Awaitables>>>...> results_;
+    promise_base* started_[sizeof...(Awaitables)] = {}; // to be compared only
 
 private:
     template <std::size_t... I>
     void start(std::index_sequence<I...>) {
-        (adopt(keep<await_result_t<Awaitables>>(std::get<I>(results_),
-                                                std::move(std::get<I>(awaitables_)))
-                   .release()
-                   .promise()),
+        ((started_[I] = &keep<await_result_t<Awaitables>>(std::get<I>(results_),
+                                                          std::move(std::get<I>(awaitables_)))
+                             .release()
+                             .promise(),
+          adopt(*started_[I])),
          ...);
     }
 
@@ -87,7 +89,7 @@ private:
         std::optional<result> winner;
         if (std::exception_ptr e = this->failure(); e && !(std::get<I>(this->results_) || ...))
             std::rethrow_exception(std::move(e));
-        (void)((std::get<I>(this->results_) && (give<I>(winner), true)) || ...);
+        (void)((this->started_[I] == this->first_ && (give<I>(winner), true)) || ...);
         if (!winner)
             this->check("race");
         return std::move(*winner);

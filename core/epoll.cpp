@@ -45,12 +45,15 @@ public:
     explicit epoll_backend(loop& owner);
     ~epoll_backend() override;
 
+    int attempt(operation& op) noexcept override {
+        return op.code == opcode::recv_lease ? attempt_lease(op) : detail::attempt(op);
+    }
     bool submit(operation& op) noexcept override;
     void cancel(operation& op) noexcept override;
     void wait(std::int64_t timeout) noexcept override;
     void wake() noexcept override;
     void forget(descriptor& d) noexcept override;
-    int pollable_fd() const noexcept override { return epoll_; }
+    int pollable_fd() noexcept override { return epoll_; }
     lease_pool& leases() noexcept override { return *leases_; }
     void take_buffer(std::uint16_t id) noexcept override;
 
@@ -106,10 +109,11 @@ bool epoll_backend::submit(operation& op) noexcept {
     descriptor& d = *op.target;
     const bool reading = is_reading(op.code);
     if (!reading || d.readable || op.size == 0) {
-        int r = op.code == opcode::recv_lease ? attempt_lease(op) : detail::attempt(op);
+        int r = attempt(op);
         if (r > would_wait) {
-            if (op.code == opcode::recv && r > 0 && static_cast<std::size_t>(r) < op.size &&
-                d.type == SOCK_STREAM && d.family != AF_UNIX)
+            if (op.code == opcode::recv && op.msg_flags == 0 && r > 0 &&
+                static_cast<std::size_t>(r) < op.size && d.type == SOCK_STREAM &&
+                d.family != AF_UNIX)
                 d.readable = d.read_sticky || !d.registered;
             op.result = r;
             return true;

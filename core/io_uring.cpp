@@ -6,6 +6,7 @@
 #include <gyre/core/uring_abi.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <poll.h>
@@ -55,17 +56,22 @@ unsigned load_acquire(const unsigned* at) noexcept {
     return __atomic_load_n(at, __ATOMIC_ACQUIRE);
 }
 
+// liburing maps and unmaps around libc, so ThreadSanitizer takes the ring of one thread for that of
+// another which had the same address before: this tells it which came first.
+constinit std::atomic<unsigned> rings_closed = 0;
+
 class io_uring_backend final : public backend {
 public:
     explicit io_uring_backend(loop& owner);
     ~io_uring_backend() override;
 
+    int attempt(operation& op) noexcept override;
     bool submit(operation& op) noexcept override;
     void cancel(operation& op) noexcept override;
     void wait(std::int64_t timeout) noexcept override;
     void wake() noexcept override;
     void forget(descriptor&) noexcept override {}
-    int pollable_fd() const noexcept override { return ring_.ring_fd; }
+    int pollable_fd() noexcept override;
     lease_pool& leases() noexcept override { return *leases_; }
     void take_buffer(std::uint16_t id) noexcept override;
 
@@ -77,6 +83,7 @@ private:
     void start_deferred() noexcept;
     void arm_wake() noexcept;
     int enter(std::int64_t timeout) noexcept;
+    bool take_news() noexcept;
     unsigned reap() noexcept;
     void complete(operation& op, int result, unsigned flags) noexcept;
     bool ring_lends() noexcept;
@@ -85,6 +92,7 @@ private:
     loop& owner_;
     io_uring ring_{};
     int wake_ = -1;
+    std::atomic<int> news_ = -1; // the ring and wake() signal it; only for a foreign loop
     bool wake_armed_ = false;
     std::size_t pending_ = 0; // operations that are the kernel's
     work_queue deferred_;
@@ -104,6 +112,7 @@ io_uring_backend::io_uring_backend(loop& owner)
     };
     if (const int r = open_ring(ring_, entries, completions); r < 0)
         fail(-r, "make an io_uring loop: io_uring_setup");
+    (void)rings_closed.load(std::memory_order_acquire);
     // Slot i of the queue is always SQE i.
     for (unsigned i = 0; i < ring_.sq.ring_entries; ++i)
         ring_.sq.array[i] = i;
@@ -128,10 +137,13 @@ io_uring_backend::~io_uring_backend() {
 }
 
 void io_uring_backend::close_all() noexcept {
-    if (ring_.ring_fd >= 0)
+    if (ring_.ring_fd >= 0) {
+        rings_closed.fetch_add(1, std::memory_order_release);
         io_uring_queue_exit(&ring_);
-    if (wake_ >= 0)
-        ::close(wake_);
+    }
+    for (int fd : {wake_, news_.load()})
+        if (fd >= 0)
+            ::close(fd);
     if (buffers_ != nullptr)
         munmap(buffers_, leases_->count() * sizeof(io_uring_buf));
     lease_pool::detach(leases_);
@@ -167,6 +179,27 @@ bool io_uring_backend::submit(operation& op) noexcept {
     return false;
 }
 
+// A lease without waiting, where the ring has the buffers: one round through the ring.
+int io_uring_backend::attempt(operation& op) noexcept {
+    if (op.code != opcode::recv_lease)
+        return detail::attempt(op);
+    if (!ring_lends())
+        return attempt_lease(op);
+    op.state = operation::phase::waiting;
+    op.result = -EAGAIN;
+    if (!start(op)) {
+        op.state = operation::phase::idle;
+        return would_wait;
+    }
+    while (op.state == operation::phase::waiting) {
+        enter(0);
+        reap();
+    }
+    owner_.unready(op);
+    op.state = operation::phase::idle;
+    return op.result;
+}
+
 // The next free SQE, after submitting what is queued when there is none; nullptr while the kernel
 // takes no more.
 io_uring_sqe* io_uring_backend::next_sqe() noexcept {
@@ -184,8 +217,10 @@ bool io_uring_backend::start(operation& op) noexcept {
         return false;
     const int fd = op.target->fd;
     const auto receive = [&](void* data, std::size_t size) {
-        io_uring_prep_recv(sqe, fd, data, std::min<std::size_t>(size, INT_MAX), 0);
-        if (!op.target->readable)
+        const bool now = op.when == timing::immediate;
+        io_uring_prep_recv(sqe, fd, data, std::min<std::size_t>(size, INT_MAX),
+                           now ? MSG_DONTWAIT : 0);
+        if (!op.target->readable && !now)
             sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
     };
     switch (op.code) {
@@ -272,10 +307,33 @@ void io_uring_backend::wait(std::int64_t timeout) noexcept {
     const bool unsubmitted = ring_.sq.sqe_tail != load_acquire(ring_.sq.khead);
     const bool kernel_has_work =
         (load_acquire(ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
-    if (timeout == 0 && !unsubmitted && !kernel_has_work)
+    if (timeout == 0 && !unsubmitted && !kernel_has_work && news_ < 0)
         return;
     enter(deferred_.empty() ? timeout : 0);
     reap();
+    while (news_ >= 0 && take_news())
+        reap();
+}
+
+// With DEFER_TASKRUN a ring that was polled and found idle tells the poll nothing of later work:
+// only an eventfd is signalled. True when there is work that came before the signal was taken.
+bool io_uring_backend::take_news() noexcept {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const ssize_t n = ::read(news_, &count, sizeof count);
+    if ((load_acquire(ring_.sq.kflags) & IORING_SQ_TASKRUN) != 0)
+        return enter(0) == 0;
+    return *ring_.cq.khead != load_acquire(ring_.cq.ktail);
+}
+
+int io_uring_backend::pollable_fd() noexcept {
+    if (news_ >= 0)
+        return news_;
+    const int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (fd >= 0 && io_uring_register_eventfd(&ring_, fd) != 0) {
+        ::close(fd);
+        return -1;
+    }
+    return news_ = fd;
 }
 
 int io_uring_backend::enter(std::int64_t timeout) noexcept {
@@ -346,6 +404,8 @@ void io_uring_backend::complete(operation& op, int result, unsigned flags) noexc
     }
     if (result == -ECANCELED && op.reason != errc{}) {
         owner_.finish(op, encode(op.reason));
+    } else if (op.when == timing::immediate) {
+        owner_.finish(op, result);
     } else if (result == -ECANCELED || result == -EINTR || result == -EAGAIN ||
                (result >= 0 && !received)) {
         // Interrupted, or ready now: the system call decides.
@@ -364,7 +424,10 @@ void io_uring_backend::complete(operation& op, int result, unsigned flags) noexc
 
 void io_uring_backend::wake() noexcept {
     const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t n = ::write(wake_, &one, sizeof one);
+    [[maybe_unused]] ssize_t n = ::write(wake_, &one, sizeof one);
+    // The ring's own signal would be late: the kernel puts off one eventfd that wakes another.
+    if (const int fd = news_; fd >= 0)
+        n = ::write(fd, &one, sizeof one);
 }
 
 // ---- Lending ----------------------------------------------------------------------------------

@@ -1,3 +1,4 @@
+#include <gyre/core/attempt.hpp>
 #include <gyre/core/backend.hpp>
 #include <gyre/core/lease_pool.hpp>
 
@@ -57,7 +58,7 @@ int backend::attempt_lease(operation& op) noexcept {
     op.buffer_id = static_cast<std::uint16_t>(id);
     op.data = pool.at(op.buffer_id);
     op.size = pool.size();
-    const int r = attempt(op);
+    const int r = detail::attempt(op);
     if (r > 0)
         pool.lend();
     else

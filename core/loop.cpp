@@ -39,7 +39,8 @@ constexpr std::int64_t retry_delay_min = 1'000'000;
 constexpr std::int64_t retry_delay_max = 64'000'000;
 
 // A computation that keeps refusing to end is given this many turns when its loop is destroyed.
-constexpr unsigned farewell_turns = 10'000;
+constexpr unsigned farewell_turns = 1'000;
+constexpr std::int64_t farewell_wait = 1'000'000;
 
 std::int64_t read_clock() noexcept {
     return clock::now().time_since_epoch().count();
@@ -66,6 +67,7 @@ loop::loop(loop_options options)
 
 loop::~loop() {
     detail::require(current_ == this, "a loop is destroyed on the thread that made it");
+    ending_ = true;
     inbox_->drain();
     for (unsigned n = 0; !roots_.empty() && n < farewell_turns; ++n) {
         roots_.cancel();
@@ -74,6 +76,7 @@ loop::~loop() {
     while (!roots_.empty()) {
         detail::promise_base& p = *roots_.first();
         roots_.remove(p);
+        ready_.remove(p); // where it has not begun
         p.handle().destroy();
     }
     inbox_->close();
@@ -109,6 +112,7 @@ bool loop::poll() {
     const bool did = turn(false);
     // Submits what the work asked for; what this completes is for the next poll().
     kernel_->wait(0);
+    settle_deadlines(); // a retry may have been put off
     if (embed_fd_ >= 0)
         update_alarm();
     return did;
@@ -128,6 +132,7 @@ bool loop::take_stop() noexcept {
 
 bool loop::turn(bool may_wait) noexcept {
     detail::require(current_ == this, "a loop runs on the thread that made it");
+    in_turn_ = true;
     // Running comes last: then the caller looks whether what it waits for has happened.
     wait(may_wait && ready_.empty());
     now_ = read_clock();
@@ -135,6 +140,7 @@ bool loop::turn(bool may_wait) noexcept {
     did |= expire();
     did |= run_ready();
     settle_deadlines();
+    in_turn_ = false;
     return did;
 }
 
@@ -142,7 +148,10 @@ bool loop::run_ready() noexcept {
     detail::trampoline& t = detail::current_trampoline;
     t.running = true;
     unsigned n = 0;
-    for (; n < work_budget && !ready_.empty(); ++n) {
+    // At the end of the loop, what begins in a turn is for the next one: so each of the farewell
+    // turns is one chance for everyone, whoever refuses.
+    const unsigned budget = ending_ ? ready_.size() : work_budget;
+    for (; n < budget && !ready_.empty(); ++n) {
         detail::work& w = ready_.pop();
         inline_budget_ = inline_budget;
         w.notify(w, event::run);
@@ -195,12 +204,15 @@ void loop::wait(bool may_wait) noexcept {
     std::int64_t timeout = detail::forever;
     if (next != timing_wheel::never)
         timeout = std::max<std::int64_t>(next - read_clock(), 0);
+    if (ending_) // for completions of cancels, not for what will never come
+        timeout = std::min(timeout, farewell_wait);
     if (timeout > 0 && !inbox_->prepare_sleep())
         timeout = 0;
     kernel_->wait(timeout);
 }
 
 void loop::arm_relative(detail::timer& t) noexcept {
+    touch();
     timing_node& node = t;
     timing_wheel::disarm(node);
     node.previous = fresh_.previous;
@@ -240,6 +252,7 @@ void loop::end_root(detail::promise_base& p) noexcept {
 
 // Most operations end here at once; what is unusual is told by few bits.
 bool loop::begin(operation& op) noexcept {
+    touch();
     descriptor* d = op.target;
     if (d == nullptr || d->unusual() || op.ctx->cancelled || op.when == timing::immediate)
         return begin_unusual(op);
@@ -313,6 +326,7 @@ bool loop::begin_unusual(operation& op) noexcept {
     }
     if (!immediate)
         return begin(op);
+    op.when = timing::immediate;
     detail::require(d->home == inbox_, "a socket belongs to the loop of its first operation");
     if (d->slot(op.code) != nullptr)
         op.result = detail::encode(errc::busy);
@@ -349,6 +363,7 @@ void loop::go_on(operation& op) noexcept {
 }
 
 void loop::cancel(operation& op, errc reason) noexcept {
+    touch();
     // A deadline that passes ends a sleep well.
     const int result =
         op.code == detail::opcode::sleep && reason == errc::timed_out ? 0 : detail::encode(reason);
@@ -414,6 +429,7 @@ void loop::retry_all() noexcept {
 // ---- Descriptors ------------------------------------------------------------------------------
 
 void loop::close(descriptor& d) noexcept {
+    touch();
     d.closed = true;
     for (operation* op : {d.reading, d.writing})
         if (op != nullptr)
@@ -472,6 +488,12 @@ int loop::fileno() {
     kernel_->wait(0);
     update_alarm();
     return embed_fd_;
+}
+
+void loop::alarm_now() noexcept {
+    alarm_ = 1; // long past
+    const itimerspec spec{{}, {0, 1}};
+    timerfd_settime(alarm_fd_, TFD_TIMER_ABSTIME, &spec, nullptr);
 }
 
 // Sets the timer to the moment when poll() has something to do again.

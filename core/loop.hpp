@@ -84,8 +84,8 @@ public:
     void stop() noexcept;
 
     /// Runs `f()` on the loop's thread, in the order of the posts of one thread. From any thread.
-    /// `f` may be move-only. An exception that leaves it ends the process, as from a thread. When
-    /// the loop ends first, `f` is destroyed without having run.
+    /// `f` may be move-only. An exception that leaves it ends the process, as from a thread. A
+    /// loop that is destroyed runs `f` or destroys it without having run.
     template <class F>
     void post(F f);
 
@@ -107,7 +107,10 @@ public:
     // What follows is for the library itself; all of it on the loop's thread.
 
     /// Queues `w`: its notify(run) comes in this turn or the next.
-    void ready(detail::work& w) noexcept { ready_.push(w); }
+    void ready(detail::work& w) noexcept {
+        ready_.push(w);
+        touch();
+    }
     void unready(detail::work& w) noexcept { ready_.remove(w); }
 
     /// Starts a computation that the loop owns.
@@ -157,6 +160,12 @@ private:
     bool take_stop() noexcept;
     void retry_all() noexcept;
     void update_alarm() noexcept;
+    /// Lets a foreign loop know of work that began outside of poll().
+    void touch() noexcept {
+        if (embed_fd_ >= 0 && !in_turn_ && alarm_ != 1)
+            alarm_now();
+    }
+    void alarm_now() noexcept;
     bool begin_unusual(detail::operation& op) noexcept;
     void suspend(detail::operation& op) noexcept;
     bool end_later(detail::operation& op, int result) noexcept;
@@ -180,6 +189,8 @@ private:
     std::unique_ptr<detail::backend> kernel_;
     std::shared_ptr<detail::inbox> inbox_;
     std::atomic<bool> stop_ = false;
+    bool in_turn_ = false;
+    bool ending_ = false;
     int embed_fd_ = -1;
     int alarm_fd_ = -1;
     std::int64_t alarm_ = detail::forever;

@@ -26,8 +26,14 @@ void operation::on_event(work& w, event e) noexcept {
 }
 
 void operation::let_go() noexcept {
-    if (state != phase::ended)
-        loop::current()->abandon(*this);
+    if (state != phase::ended) {
+        // A coroutine that is not gyre's may outlive the loop, which let go of everything.
+        loop* here = loop::current();
+        if (here != nullptr && (target == nullptr || target->home == here->shared_inbox()))
+            here->abandon(*this);
+        else
+            ctx->leaf = nullptr;
+    }
     if (target != nullptr)
         loop::release_reference(*target);
 }

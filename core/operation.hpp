@@ -158,8 +158,10 @@ struct deadlines {
 private:
     Derived&& set(timing when, std::int64_t expiry) {
         auto& self = static_cast<Derived&>(*this);
-        self.when = when;
-        self.expiry = expiry;
+        if ((self.msg_flags & MSG_DONTWAIT) == 0) { // else the constructor has said `immediate`
+            self.when = when;
+            self.expiry = expiry;
+        }
         return static_cast<Derived&&>(self);
     }
 };

@@ -31,11 +31,13 @@ public:
                 if (failure_)
                     f.cancel();
             }
-            l.run_until(f);
+            const bool ended = l.run_until(f);
             {
                 std::lock_guard lock(mutex_);
                 std::erase(running_, &f);
             }
+            if (!ended)
+                throw error(errc::broken, "the loop was stopped before the task ended");
             f.get();
         } catch (...) {
             std::lock_guard lock(mutex_);

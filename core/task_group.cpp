@@ -41,18 +41,24 @@ void task_group::on_child(detail::work& w, event e) noexcept {
 void task_group::child_done(promise_base& child) noexcept {
     children_.remove(child);
     --size_;
+    if (&child == body_)
+        body_ = nullptr;
     std::exception_ptr failure = std::move(child.failure);
+    if (!failure && first_ == nullptr)
+        first_ = &child;
     child.handle().destroy();
     if (failure) {
         // That a child heeds our cancel is what we asked for.
-        if (!failure_ && !(cancelled_ && is_cancelled(failure)))
+        if (cancelled_ && is_cancelled(failure))
+            cut_short_ = true;
+        else if (!failure_)
             failure_ = std::move(failure);
         if (!cancelled_)
             cancel();
     } else if (ends_ == policy::first && !cancelled_) {
         cancel();
     }
-    if (size_ == 0) {
+    if (size_ == 0 && !queued_) {
         queued_ = true;
         loop::current()->ready(*this);
     }
@@ -65,6 +71,8 @@ void task_group::on_event(detail::work& w, event e) noexcept {
         return;
     }
     group.queued_ = false;
+    if (group.size_ != 0)
+        return; // spawned since the last child ended
     group.ctx_->leaf = nullptr;
     group.awaiting_.resume();
 }

@@ -27,7 +27,7 @@ public:
     void cancel() noexcept;
 
     /// Children that have not ended, without the body.
-    std::size_t size() const noexcept { return size_; }
+    std::size_t size() const noexcept { return size_ - (body_ != nullptr ? 1 : 0); }
 
     // For with_group, all, race and with_timeout.
 
@@ -52,6 +52,14 @@ protected:
     /// The first failure that counts, or nothing.
     std::exception_ptr failure() noexcept { return std::move(failure_); }
 
+    /// Whether a child ended because it was asked to.
+    bool cut_short() const noexcept { return cut_short_; }
+    /// That child which is not counted: the body of with_group.
+    detail::promise_base* body_ = nullptr;
+
+    /// The first child that ended well, if any; to be compared only.
+    detail::promise_base* first_ = nullptr;
+
     policy ends_ = policy::all;
 
 private:
@@ -65,6 +73,7 @@ private:
     detail::context* ctx_ = nullptr;
     std::exception_ptr failure_;
     bool cancelled_ = false;
+    bool cut_short_ = false;
     bool queued_ = false;
 };
 
@@ -96,17 +105,21 @@ task<> keep(std::optional<storable_t<T>>& result, Awaitable a) {
 template <class T, class F>
 class with_group_awaiter : task_group {
 public:
-    explicit with_group_awaiter(F&& f) : body_(std::forward<F>(f)) {}
+    explicit with_group_awaiter(F&& f) : function_(std::forward<F>(f)) {}
 
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> awaiting) {
-        adopt(keep<T>(result_, body_(static_cast<task_group&>(*this))).release().promise());
+        auto body = keep<T>(result_, function_(static_cast<task_group&>(*this)));
+        body_ = &body.release().promise();
+        adopt(*body_);
         join(awaiting, context_of(awaiting));
     }
     T await_resume() {
         if (std::exception_ptr e = failure())
             std::rethrow_exception(std::move(e));
+        if (cut_short() && cancelled_from_outside())
+            throw error(errc::cancelled, "with_group");
         if constexpr (std::is_void_v<T>) {
             if (!result_ && cancelled_from_outside())
                 throw error(errc::cancelled, "with_group");
@@ -118,7 +131,7 @@ public:
     }
 
 private:
-    F body_;
+    F function_;
     std::optional<storable_t<T>> result_;
 };
 

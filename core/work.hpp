@@ -43,6 +43,14 @@ public:
         tail_ = &w.next;
     }
 
+    /// Counted one by one.
+    unsigned size() const noexcept {
+        unsigned n = 0;
+        for (const work* w = head_; w != nullptr; w = w->next)
+            ++n;
+        return n;
+    }
+
     work& front() noexcept { return *head_; }
 
     /// The queue must not be empty.

@@ -87,7 +87,14 @@ std::string detail::describe(const operation& op) {
     return "operation";
 }
 
+// A buffer that was filled for a waiter that is gone goes back.
+recv_lease_operation::~recv_lease_operation() {
+    if (state == phase::completed && result > 0 && !taken_)
+        loop::current()->kernel().leases().take_back(buffer_id);
+}
+
 lease recv_lease_operation::value() noexcept {
+    taken_ = true;
     if (result == 0)
         return {};
     return {loop::current()->kernel().leases(), static_cast<std::byte*>(data),

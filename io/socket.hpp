@@ -54,6 +54,14 @@ public:
             return static_cast<Derived&>(*this).value();
     }
 
+protected:
+    /// MSG_DONTWAIT says of one operation what nonblocking() says.
+    void set_flags(int flags) noexcept {
+        this->msg_flags = flags;
+        if ((flags & MSG_DONTWAIT) != 0)
+            this->when = timing::immediate;
+    }
+
 private:
     [[noreturn]] void fail() const {
         std::size_t gone = 0;
@@ -70,7 +78,7 @@ class [[nodiscard]] recv_operation final
 public:
     recv_operation(detail::descriptor* d, buffer b, int flags) noexcept
         : socket_operation(detail::opcode::recv, d, b.data(), b.size()) {
-        msg_flags = flags;
+        set_flags(flags);
     }
     std::size_t value() const noexcept { return static_cast<std::size_t>(result); }
 };
@@ -80,7 +88,12 @@ class [[nodiscard]] recv_lease_operation final
 public:
     explicit recv_lease_operation(detail::descriptor* d) noexcept
         : socket_operation(detail::opcode::recv_lease, d) {}
+    recv_lease_operation(recv_lease_operation&&) = default;
+    ~recv_lease_operation();
     lease value() noexcept;
+
+private:
+    bool taken_ = false;
 };
 
 class [[nodiscard]] recvfrom_operation final
@@ -88,7 +101,7 @@ class [[nodiscard]] recvfrom_operation final
 public:
     recvfrom_operation(detail::descriptor* d, buffer b, int flags) noexcept
         : socket_operation(detail::opcode::recv_from, d, b.data(), b.size()) {
-        msg_flags = flags;
+        set_flags(flags);
     }
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
@@ -110,7 +123,7 @@ class [[nodiscard]] send_operation final
 public:
     send_operation(detail::descriptor* d, const_buffer b, int flags) noexcept
         : socket_operation(detail::opcode::send, d, const_cast<std::byte*>(b.data()), b.size()) {
-        msg_flags = flags;
+        set_flags(flags);
     }
     std::size_t value() const noexcept { return static_cast<std::size_t>(result); }
 };
@@ -121,7 +134,7 @@ public:
     sendall_operation(detail::descriptor* d, const_buffer b, int flags) noexcept
         : socket_operation(detail::opcode::send_all, d, const_cast<std::byte*>(b.data()),
                            b.size()) {
-        msg_flags = flags;
+        set_flags(flags);
     }
     void value() const noexcept {}
 };
@@ -132,7 +145,7 @@ public:
     sendto_operation(detail::descriptor* d, const_buffer b, const address& to, int flags) noexcept
         : socket_operation(detail::opcode::send_to, d, const_cast<std::byte*>(b.data()), b.size()),
           to_(to) {
-        msg_flags = flags;
+        set_flags(flags);
     }
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {

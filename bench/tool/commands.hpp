@@ -35,6 +35,7 @@ struct compare_command {
     std::optional<int> core;
     std::optional<int> server_core;
     std::filesystem::path json; ///< empty: none
+    bool raw_io_uring = false;  ///< the second yardstick, too
 };
 
 /// Each returns the exit status, and throws what main() says in one line: std::invalid_argument

@@ -30,8 +30,10 @@ std::string why_not(gyre::backend_kind backend) try {
 }
 
 /// The first is the yardstick.
-std::vector<contender> contenders() {
-    std::vector<contender> all{{"raw epoll", raw_echo_server(), {}}};
+std::vector<contender> contenders(const compare_command& command) {
+    std::vector<contender> all{{"raw epoll", raw_echo_server(gyre::backend_kind::epoll), {}}};
+    if (command.raw_io_uring)
+        all.push_back({"raw io_uring", raw_echo_server(gyre::backend_kind::io_uring), {}});
     for (const gyre::backend_kind backend :
          {gyre::backend_kind::epoll, gyre::backend_kind::io_uring}) {
         const std::string name(to_string(backend));
@@ -69,7 +71,7 @@ class comparison {
 public:
     explicit comparison(const compare_command& command)
         : command_(command), cores_(choose_cores(command.server_core, command.core)),
-          contenders_(contenders()),
+          contenders_(contenders(command)),
           series_(command.connections.size(), std::vector<series>(contenders_.size())) {}
 
     int run();
@@ -211,7 +213,8 @@ int comparison::run() {
     }
     if (command_.load.progress)
         std::fputs("\r\x1b[K", stderr);
-    print_table();
+    if (!runs_.empty())
+        print_table();
     if (!why.empty())
         std::fprintf(stderr, "gyre compare: %s\n", why.c_str());
     if (!command_.json.empty())

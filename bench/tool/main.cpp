@@ -54,6 +54,7 @@ struct words {
     int server_core = -1;
     bool quiet = false;
     bool progress = false;
+    bool spawn = false;
 };
 
 void add_common(CLI::App& app, words& w, tool::load_options& load) {
@@ -111,7 +112,7 @@ void finish(const words& w, tool::bench_command& c) {
             throw std::invalid_argument("--protocol " + w.protocol + " does not go with " +
                                         w.address);
         c.kind = c.to->kind;
-        if (!w.server.empty() || !w.server_backend.empty() || w.server_core >= 0 ||
+        if (w.spawn || !w.server.empty() || !w.server_backend.empty() || w.server_core >= 0 ||
             w.server_deadline > 0 || w.server_busy_poll > 0)
             throw std::invalid_argument("no server is started when ADDRESS is given, so there is "
                                         "none that --server options could be for");
@@ -134,6 +135,8 @@ void finish(const words& w, tool::bench_command& c) {
 void finish(const words& w, tool::compare_command& c) {
     if (!w.protocol.empty())
         c.kind = tool::parse_protocol(w.protocol);
+    if (c.raw_io_uring && c.kind == tool::protocol::udp)
+        throw std::invalid_argument("--raw-io-uring does not go with --protocol udp");
     finish(w, c.load, c.kind);
     c.core = core_of(w.core);
     c.server_core = core_of(w.server_core);
@@ -152,6 +155,8 @@ int main(int argc, char** argv) try {
     CLI::App app("Load generator and yardstick of the gyre library.", "gyre");
     app.require_subcommand(1);
     app.footer(statuses);
+    // Of an option that is given twice the last counts, so that scripts can have their defaults.
+    app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 
     CLI::App* info =
         app.add_subcommand("info", "what this kernel lets gyre use, and what it takes");
@@ -176,6 +181,8 @@ int main(int argc, char** argv) try {
         ->add_option("--busy-poll", bench_words.busy_poll,
                      "microseconds that the generator looks for work before it sleeps")
         ->check(CLI::Range(0L, 1'000'000L));
+    bench->add_flag("--spawn", bench_words.spawn,
+                    "start a server, which is what happens without ADDRESS in any case");
     bench->add_option("--server", bench_words.server,
                       "program to start, given an address and the options below that are set; it "
                       "prints \"listening on ADDRESS\" (default: ../examples/echo_server)");
@@ -204,11 +211,14 @@ int main(int argc, char** argv) try {
     compare
         ->add_option("--connections", compare_command.connections, "numbers, with commas between")
         ->delimiter(',')
+        ->take_all()
         ->check(CLI::Range(1, 1'000'000))
         ->capture_default_str();
     compare->add_option("--rounds", compare_command.rounds, "each server once in a round")
         ->check(CLI::Range(1, 1000))
         ->capture_default_str();
+    compare->add_flag("--raw-io-uring", compare_command.raw_io_uring,
+                      "a hand-written server on io_uring, too (streams only)");
     compare->add_option("--json", compare_command.json, "file for all that was measured");
     compare->add_flag("--quiet", compare_words.quiet, "no progress");
     compare->add_flag("--progress", compare_words.progress,

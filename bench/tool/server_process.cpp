@@ -48,7 +48,7 @@ constexpr auto grace = 2s;     // from SIGTERM to SIGKILL
     _exit(127);
 }
 
-std::filesystem::path built(const char* from_tool, const char* how) {
+std::filesystem::path built(const std::string& from_tool, const std::string& how) {
     std::filesystem::path path = (own_folder() / from_tool).lexically_normal();
     if (!std::filesystem::exists(path))
         throw std::runtime_error(path.string() + " is not there: " + how);
@@ -185,8 +185,9 @@ std::filesystem::path gyre_echo_server() {
     return built("../examples/echo_server", "build the examples (GYRE_BUILD_EXAMPLES=ON)");
 }
 
-std::filesystem::path raw_echo_server() {
-    return built("raw_echo_epoll", "build the target raw_echo_epoll");
+std::filesystem::path raw_echo_server(gyre::backend_kind backend) {
+    const std::string name = "raw_echo_" + std::string(to_string(backend));
+    return built(name, "build the target " + name);
 }
 
 } // namespace tool

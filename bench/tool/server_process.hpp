@@ -1,5 +1,7 @@
 #pragma once
 
+#include <gyre/core/backend_choice.hpp>
+
 #include <chrono>
 #include <filesystem>
 #include <string>
@@ -54,6 +56,6 @@ std::filesystem::path own_folder();
 
 /// The servers that are built beside this tool. Throw std::runtime_error when they are not there.
 std::filesystem::path gyre_echo_server();
-std::filesystem::path raw_echo_server();
+std::filesystem::path raw_echo_server(gyre::backend_kind backend);
 
 } // namespace tool

@@ -1,0 +1,502 @@
+#include "../support/fixture.hpp"
+
+#include <gyre/core/as_result.hpp>
+#include <gyre/core/combine.hpp>
+#include <gyre/core/future.hpp>
+
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <variant>
+
+namespace {
+
+using namespace gyre_test;
+
+class Combine : public on_each_backend<> {};
+GYRE_ON_EACH_BACKEND(Combine);
+class Timeout : public on_each_backend<> {};
+GYRE_ON_EACH_BACKEND(Timeout);
+class AsResult : public on_each_backend<> {};
+GYRE_ON_EACH_BACKEND(AsResult);
+
+template <class T>
+gyre::task<T> after_turns(int turns, T value) {
+    for (; turns > 0; --turns)
+        co_await gyre::yield();
+    co_return value;
+}
+
+gyre::task<> turns(int n) {
+    for (; n > 0; --n)
+        co_await gyre::yield();
+}
+
+gyre::task<int> fail(std::string why, int after = 0) {
+    co_await turns(after);
+    throw std::runtime_error(why);
+}
+
+/// Waits to be cancelled, then goes on for a few turns.
+gyre::task<int> wait_for_cancel(int& cancelled) {
+    bool told = false;
+    try {
+        co_await gyre::sleep_for(24h);
+    } catch (const gyre::error& e) {
+        told = e.code() == gyre::errc::cancelled;
+    }
+    co_await turns(5);
+    cancelled += told;
+    throw gyre::error(gyre::errc::cancelled, "wait_for_cancel");
+}
+
+/// Waits to be cancelled, and then ends well.
+gyre::task<int> outlast(int value) {
+    co_await gyre::as_result(gyre::sleep_for(24h));
+    co_return value;
+}
+
+template <class T>
+gyre::task<T> never() {
+    co_await gyre::sleep_for(24h);
+    co_return T();
+}
+
+/// How awaiting `a` ended.
+template <class Awaitable>
+gyre::task<std::string> ending(Awaitable a) {
+    try {
+        co_await std::move(a);
+    } catch (const gyre::timeout_error&) {
+        co_return "timeout";
+    } catch (const gyre::error& e) {
+        co_return e.code() == gyre::errc::cancelled ? "cancelled" : e.what();
+    } catch (const std::exception& e) {
+        co_return e.what();
+    }
+    co_return "well";
+}
+
+// ---- all ---------------------------------------------------------------------------------------
+
+TEST_P(Combine, AllGivesEveryResultInTheOrderOfItsArguments) {
+    run([]() -> gyre::task<> {
+        auto [a, b, c] = co_await gyre::all(after_turns(3, 1), after_turns(1, std::string("two")),
+                                            after_turns(2, std::make_unique<int>(3)));
+        EXPECT_EQ(a, 1);
+        EXPECT_EQ(b, "two");
+        EXPECT_EQ(*c, 3);
+    });
+}
+
+TEST_P(Combine, AllGivesMonostateForVoid) {
+    run([]() -> gyre::task<> {
+        auto r = co_await gyre::all(turns(2), after_turns(0, 5), gyre::sleep_for(1us));
+        static_assert(std::is_same_v<decltype(r), std::tuple<std::monostate, int, std::monostate>>);
+        EXPECT_EQ(std::get<1>(r), 5);
+    });
+}
+
+TEST_P(Combine, AllOfOneIsThatOne) {
+    run([]() -> gyre::task<> {
+        auto [n] = co_await gyre::all(after_turns(1, 5));
+        EXPECT_EQ(n, 5);
+    });
+}
+
+TEST_P(Combine, AllRunsItsArgumentsAtTheSameTime) {
+    run([]() -> gyre::task<> {
+        int turn = 0;
+        const auto take_turns = [](int& now, int first) -> gyre::task<> {
+            for (int i = 0; i < 5; ++i) {
+                EXPECT_EQ(now % 2, first);
+                ++now;
+                co_await gyre::yield();
+            }
+        };
+        co_await gyre::all(take_turns(turn, 0), take_turns(turn, 1));
+        EXPECT_EQ(turn, 10);
+    });
+}
+
+TEST_P(Combine, TheFirstFailureOfAllCancelsAndAwaitsTheOthersAndIsThrown) {
+    run([]() -> gyre::task<> {
+        int cancelled = 0;
+        EXPECT_EQ(co_await ending(gyre::all(wait_for_cancel(cancelled), fail("second", 2),
+                                            fail("first", 1), wait_for_cancel(cancelled))),
+                  "first");
+        EXPECT_EQ(cancelled, 2);
+    });
+}
+
+TEST_P(Combine, CancellingAllCancelsItsArguments) {
+    run([]() -> gyre::task<> {
+        int cancelled = 0;
+        gyre::future<std::string> f = gyre::loop::current()->start(
+            ending(gyre::all(wait_for_cancel(cancelled), wait_for_cancel(cancelled))));
+        co_await next_turn();
+        f.cancel();
+        EXPECT_EQ(co_await f, "cancelled");
+        EXPECT_EQ(cancelled, 2);
+    });
+}
+
+TEST_P(Combine, AllKeepsItsResultsWhenTheCancellationComesTooLate) {
+    run([]() -> gyre::task<> {
+        auto f = gyre::loop::current()->start(gyre::all(outlast(1), outlast(2)));
+        co_await next_turn();
+        f.cancel();
+        auto [a, b] = co_await f;
+        EXPECT_EQ(a + b, 3);
+    });
+}
+
+// ---- race --------------------------------------------------------------------------------------
+
+TEST_P(Combine, RaceGivesTheFirstResultAndCancelsAndAwaitsTheLoser) {
+    run([]() -> gyre::task<> {
+        int cancelled = 0;
+        const int winner = co_await gyre::race(wait_for_cancel(cancelled), after_turns(3, 7),
+                                               wait_for_cancel(cancelled));
+        EXPECT_EQ(winner, 7);
+        EXPECT_EQ(cancelled, 2) << "race returned before the losers had ended";
+    });
+}
+
+TEST_P(Combine, RaceGivesTheFirstResultAlsoWhenAnotherEndsWellAfterIt) {
+    run([]() -> gyre::task<> {
+        EXPECT_EQ(co_await gyre::race(outlast(1), after_turns(1, 2)), 2);
+        EXPECT_EQ(co_await gyre::race(after_turns(1, 2), outlast(1)), 2);
+        EXPECT_EQ(co_await gyre::race(outlast(1), outlast(3), after_turns(1, 2)), 2);
+    });
+}
+
+TEST_P(Combine, RaceOfDifferentTypesGivesAVariant) {
+    run([]() -> gyre::task<> {
+        auto r = co_await gyre::race(never<int>(), after_turns(1, std::string("won")));
+        static_assert(std::is_same_v<decltype(r), std::variant<int, std::string>>);
+        EXPECT_EQ(r.index(), 1U);
+        EXPECT_EQ(std::get<1>(r), "won");
+    });
+}
+
+TEST_P(Combine, RaceTellsWhichOfSeveralOfOneTypeAmongOthersWon) {
+    run([]() -> gyre::task<> {
+        auto r = co_await gyre::race(never<int>(), never<std::string>(), after_turns(1, 2));
+        EXPECT_EQ(r.index(), 2U);
+        EXPECT_EQ(std::get<2>(r), 2);
+    });
+}
+
+TEST_P(Combine, RaceGivesMonostateForVoid) {
+    run([]() -> gyre::task<> {
+        auto r = co_await gyre::race(gyre::sleep_for(24h), after_turns(1, 4));
+        static_assert(std::is_same_v<decltype(r), std::variant<std::monostate, int>>);
+        EXPECT_EQ(r.index(), 1U);
+        auto both = co_await gyre::race(gyre::sleep_for(24h), turns(1));
+        static_assert(std::is_same_v<decltype(both), std::monostate>);
+    });
+}
+
+TEST_P(Combine, RaceMovesWhatOnlyMoves) {
+    run([]() -> gyre::task<> {
+        const auto p = co_await gyre::race(never<std::unique_ptr<int>>(),
+                                           after_turns(1, std::make_unique<int>(2)));
+        EXPECT_EQ(*p, 2);
+    });
+}
+
+TEST_P(Combine, AFailureThatEndsARaceIsThrown) {
+    run([]() -> gyre::task<> {
+        int cancelled = 0;
+        EXPECT_EQ(co_await ending(gyre::race(wait_for_cancel(cancelled), fail("fell", 1))), "fell");
+        EXPECT_EQ(cancelled, 1);
+    });
+}
+
+TEST_P(Combine, AResultOfARaceCountsMoreThanTheFailureBeforeIt) {
+    run([]() -> gyre::task<> {
+        EXPECT_EQ(co_await gyre::race(fail("fell", 1), outlast(3)), 3);
+        EXPECT_EQ(co_await gyre::race(outlast(3), fail("fell", 1)), 3);
+    });
+}
+
+TEST_P(Combine, AFailureOfALoserDoesNotMatter) {
+    run([]() -> gyre::task<> {
+        const auto fail_when_cancelled = []() -> gyre::task<int> {
+            co_await gyre::as_result(gyre::sleep_for(24h));
+            throw std::runtime_error("loser");
+        };
+        EXPECT_EQ(co_await gyre::race(fail_when_cancelled(), after_turns(1, 6)), 6);
+    });
+}
+
+TEST_P(Combine, CancellingARaceCancelsAll) {
+    run([]() -> gyre::task<> {
+        int cancelled = 0;
+        gyre::future<std::string> f = gyre::loop::current()->start(
+            ending(gyre::race(wait_for_cancel(cancelled), wait_for_cancel(cancelled))));
+        co_await next_turn();
+        f.cancel();
+        EXPECT_EQ(co_await f, "cancelled");
+        EXPECT_EQ(cancelled, 2);
+    });
+}
+
+TEST_P(Combine, RaceOfOneIsThatOne) {
+    run([]() -> gyre::task<> { EXPECT_EQ(co_await gyre::race(after_turns(1, 6)), 6); });
+}
+
+TEST_P(Combine, RacesAndAllsNest) {
+    run([]() -> gyre::task<> {
+        int cancelled = 0;
+        auto [a, b] = co_await gyre::all(
+            gyre::race(wait_for_cancel(cancelled), after_turns(2, 1)),
+            gyre::race(after_turns(4, 2),
+                       gyre::race(wait_for_cancel(cancelled), wait_for_cancel(cancelled))));
+        EXPECT_EQ(a, 1);
+        EXPECT_EQ(b, 2);
+        EXPECT_EQ(cancelled, 3);
+    });
+}
+
+TEST_P(Combine, MayStandInStartAndInSpawn) {
+    run([]() -> gyre::task<> {
+        gyre::loop& here = *gyre::loop::current();
+        EXPECT_EQ(co_await here.start(gyre::race(never<int>(), after_turns(1, 2))), 2);
+        auto [a, b] = co_await here.start(gyre::all(after_turns(1, 1), after_turns(1, 2)));
+        EXPECT_EQ(a + b, 3);
+        EXPECT_EQ(co_await here.start(gyre::with_timeout(20s, after_turns(1, 4))), 4);
+        const auto r = co_await here.start(gyre::as_result(gyre::sleep_for(1us)));
+        EXPECT_TRUE(r.has_value());
+    });
+}
+
+TEST_P(Combine, FuturesMayTakePart) {
+    run([]() -> gyre::task<> {
+        gyre::loop& here = *gyre::loop::current();
+        gyre::future<int> never = here.start(outlast(1));
+        EXPECT_EQ(co_await gyre::race(never, here.start(after_turns(1, 2))), 2);
+        EXPECT_FALSE(never.ready()) << "losing a race cancels the wait, not the computation";
+    });
+}
+
+// ---- with_timeout and with_deadline ------------------------------------------------------------
+
+TEST_P(Timeout, WhatEndsInTimeGivesItsResult) {
+    run([]() -> gyre::task<> {
+        EXPECT_EQ(co_await gyre::with_timeout(20s, after_turns(3, 5)), 5);
+        EXPECT_EQ(co_await gyre::with_deadline(gyre::clock::now() + 20s, after_turns(3, 6)), 6);
+        co_await gyre::with_timeout(20s, turns(1));
+        EXPECT_EQ(*co_await gyre::with_timeout(20s, after_turns(1, std::make_unique<int>(7))), 7);
+    });
+}
+
+TEST_P(Timeout, WhatDoesNotIsCancelledAndAwaitedAndThrowsTimeoutError) {
+    run([]() -> gyre::task<> {
+        int cancelled = 0;
+        const auto start = gyre::clock::now();
+        EXPECT_EQ(co_await ending(gyre::with_timeout(3ms, wait_for_cancel(cancelled))), "timeout");
+        EXPECT_GE(gyre::clock::now() - start, 3ms);
+        EXPECT_EQ(cancelled, 1);
+        const auto deadline = gyre::clock::now() + 3ms;
+        EXPECT_EQ(co_await ending(gyre::with_deadline(deadline, wait_for_cancel(cancelled))),
+                  "timeout");
+        EXPECT_GE(gyre::clock::now(), deadline);
+        EXPECT_EQ(cancelled, 2);
+    });
+}
+
+TEST_P(Timeout, ItsErrorIsNotTheCancellationThatItCaused) {
+    run([]() -> gyre::task<> {
+        const auto r = co_await gyre::as_result(gyre::with_timeout(1ms, gyre::sleep_for(24h)));
+        CO_ASSERT_TRUE(!r);
+        EXPECT_EQ(r.error(), gyre::errc::timed_out);
+    });
+}
+
+TEST_P(Timeout, WhatEndsWellInSpiteOfItCounts) {
+    run([]() -> gyre::task<> { EXPECT_EQ(co_await gyre::with_timeout(1ms, outlast(8)), 8); });
+}
+
+TEST_P(Timeout, AFailureIsThrownAsItIs) {
+    run([]() -> gyre::task<> {
+        EXPECT_EQ(co_await ending(gyre::with_timeout(20s, fail("own", 1))), "own");
+        const auto fail_when_cancelled = []() -> gyre::task<> {
+            co_await gyre::as_result(gyre::sleep_for(24h));
+            throw std::runtime_error("while ending");
+        };
+        EXPECT_EQ(co_await ending(gyre::with_timeout(1ms, fail_when_cancelled())), "while ending");
+    });
+}
+
+TEST_P(Timeout, ZeroOrLessAllowsWhatNeedsNoWait) {
+    run([]() -> gyre::task<> {
+        for (const auto d : {0s, -1s, std::chrono::seconds::min()}) {
+            EXPECT_EQ(co_await gyre::with_timeout(d, after_turns(0, 5)), 5);
+            int cancelled = 0;
+            EXPECT_EQ(co_await ending(gyre::with_timeout(d, wait_for_cancel(cancelled))),
+                      "timeout");
+            EXPECT_EQ(cancelled, 1);
+        }
+        const auto past = gyre::clock::now() - 1h;
+        EXPECT_EQ(co_await gyre::with_deadline(past, after_turns(0, 5)), 5);
+        EXPECT_EQ(co_await ending(gyre::with_deadline(past, gyre::sleep_for(24h))), "timeout");
+        EXPECT_EQ(
+            co_await ending(gyre::with_deadline(gyre::clock::time_point(), gyre::sleep_for(24h))),
+            "timeout");
+    });
+}
+
+TEST_P(Timeout, BeyondTheEndOfTimeIsNone) {
+    run([]() -> gyre::task<> {
+        EXPECT_EQ(co_await gyre::with_timeout(std::chrono::hours::max(), after_turns(2, 5)), 5);
+        EXPECT_EQ(co_await gyre::with_timeout(
+                      std::chrono::duration<double>(std::numeric_limits<double>::infinity()),
+                      after_turns(2, 5)),
+                  5);
+        EXPECT_EQ(co_await gyre::with_deadline(gyre::clock::time_point::max(), after_turns(2, 5)),
+                  5);
+    });
+}
+
+TEST_P(Timeout, OfNestedOnesTheShorterFires) {
+    run([]() -> gyre::task<> {
+        EXPECT_EQ(
+            co_await ending(gyre::with_timeout(20s, gyre::with_timeout(1ms, gyre::sleep_for(24h)))),
+            "timeout");
+        EXPECT_EQ(
+            co_await ending(gyre::with_timeout(1ms, gyre::with_timeout(20s, gyre::sleep_for(24h)))),
+            "timeout");
+        // The inner one is cancelled by the outer one: for it that is no deadline of its own.
+        const auto inner = []() -> gyre::task<std::string> {
+            co_return co_await ending(gyre::with_timeout(20s, gyre::sleep_for(24h)));
+        };
+        EXPECT_EQ(co_await gyre::with_timeout(1ms, inner()), "cancelled");
+    });
+}
+
+TEST_P(Timeout, InACancelledTaskThrowsCancelled) {
+    run([]() -> gyre::task<> {
+        gyre::future<std::string> f =
+            gyre::loop::current()->start(ending(gyre::with_timeout(20s, gyre::sleep_for(24h))));
+        co_await next_turn();
+        f.cancel();
+        EXPECT_EQ(co_await f, "cancelled");
+    });
+}
+
+TEST_P(Timeout, AResultThatRacesWithTheDeadlineIsEitherOrAndNeverLost) {
+    run([]() -> gyre::task<> {
+        for (int i = 0; i < 300; ++i) {
+            int got = 0;
+            const auto sleep_and_set = [](int& to) -> gyre::task<int> {
+                co_await gyre::sleep_for(70us);
+                co_return to = 4;
+            };
+            int result = 0;
+            bool timed_out = false;
+            try {
+                result = co_await gyre::with_timeout(70us, sleep_and_set(got));
+            } catch (const gyre::timeout_error&) {
+                timed_out = true;
+            }
+            EXPECT_EQ(got, result) << "a result was lost";
+            EXPECT_NE(timed_out, result == 4);
+        }
+    });
+}
+
+TEST_P(Timeout, ManyAtOnceAllFire) {
+    run([]() -> gyre::task<> {
+        constexpr int count = 10'000;
+        int fired = 0;
+        const auto wait = [](int& n) -> gyre::task<> {
+            try {
+                co_await gyre::with_timeout(1ms, gyre::sleep_for(24h));
+            } catch (const gyre::timeout_error&) {
+                ++n;
+            }
+        };
+        co_await gyre::with_group([&](gyre::task_group& g) -> gyre::task<> {
+            for (int i = 0; i < count; ++i)
+                g.spawn(wait(fired));
+            co_return;
+        });
+        EXPECT_EQ(fired, count);
+    });
+}
+
+TEST_P(Timeout, MayBeMadeEarlierThanItIsAwaited) {
+    run([]() -> gyre::task<> {
+        auto limited = gyre::with_timeout(10ms, gyre::sleep_for(1ms));
+        co_await gyre::sleep_for(12ms); // its time begins with the await
+        co_await std::move(limited);
+    });
+}
+
+// ---- as_result ---------------------------------------------------------------------------------
+
+TEST_P(AsResult, OfAnOperationHoldsItsResultOrItsError) {
+    run([]() -> gyre::task<> {
+        std::expected<void, std::error_code> r = co_await gyre::as_result(gyre::sleep_for(1us));
+        EXPECT_TRUE(r.has_value());
+        const auto wait = []() -> gyre::task<std::error_code> {
+            const auto slept = co_await gyre::as_result(gyre::sleep_for(24h));
+            co_return slept ? std::error_code() : slept.error();
+        };
+        gyre::future<std::error_code> f = gyre::loop::current()->start(wait());
+        co_await next_turn();
+        f.cancel();
+        EXPECT_EQ(co_await f, gyre::errc::cancelled);
+    });
+}
+
+TEST_P(AsResult, OfATaskHoldsItsResultOrTheCodeOfItsSystemError) {
+    run([]() -> gyre::task<> {
+        std::expected<int, std::error_code> r = co_await gyre::as_result(after_turns(1, 5));
+        EXPECT_EQ(r, 5);
+        const auto refused = []() -> gyre::task<int> {
+            throw std::system_error(std::make_error_code(std::errc::connection_refused));
+            co_return 0;
+        };
+        r = co_await gyre::as_result(refused());
+        CO_ASSERT_TRUE(!r);
+        EXPECT_EQ(r.error(), std::errc::connection_refused);
+        const std::expected<void, std::error_code> nothing = co_await gyre::as_result(turns(1));
+        EXPECT_TRUE(nothing.has_value());
+    });
+}
+
+TEST_P(AsResult, OfATaskLetsOtherExceptionsThrough) {
+    run([]() -> gyre::task<> {
+        EXPECT_EQ(co_await ending(gyre::as_result(fail("no system error"))), "no system error");
+    });
+}
+
+TEST_P(AsResult, OfWhatOnlyMovesMovesIt) {
+    run([]() -> gyre::task<> {
+        auto r = co_await gyre::as_result(after_turns(1, std::make_unique<int>(3)));
+        CO_ASSERT_TRUE(r);
+        EXPECT_EQ(**r, 3);
+    });
+}
+
+TEST_P(AsResult, WrapsCombinationsAndFutures) {
+    run([]() -> gyre::task<> {
+        const auto r = co_await gyre::as_result(gyre::race(after_turns(1, 5), never<int>()));
+        EXPECT_EQ(r, 5);
+        gyre::future<int> f = gyre::loop::current()->start(outlast(0));
+        const auto late = co_await gyre::as_result(gyre::with_timeout(1ms, f));
+        CO_ASSERT_TRUE(!late);
+        EXPECT_EQ(late.error(), gyre::errc::timed_out);
+        const auto twice = co_await gyre::as_result(gyre::as_result(after_turns(1, 5)));
+        CO_ASSERT_TRUE(twice);
+        EXPECT_EQ(*twice, 5);
+    });
+}
+
+} // namespace

@@ -1,0 +1,125 @@
+#include "fixture.hpp"
+
+#include <gyre/core/backend_choice.hpp>
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <dirent.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace gyre_test {
+namespace {
+
+std::map<int, std::string> open_descriptors() {
+    std::map<int, std::string> all;
+    DIR* folder = opendir("/proc/self/fd");
+    if (folder == nullptr)
+        return all;
+    while (const dirent* entry = readdir(folder)) {
+        const int number = std::atoi(entry->d_name);
+        if (entry->d_name[0] == '.' || number == dirfd(folder))
+            continue;
+        const std::string path = std::string("/proc/self/fd/") + entry->d_name;
+        std::array<char, 256> target{};
+        const ssize_t n = readlink(path.c_str(), target.data(), target.size() - 1);
+        all[number].assign(target.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
+    }
+    closedir(folder);
+    return all;
+}
+
+void on_alarm(int) {
+    constexpr char text[] = "watchdog: the test has been hanging for 60 s\n";
+    [[maybe_unused]] const ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
+    std::abort();
+}
+
+} // namespace
+
+std::string why_unavailable(gyre::backend_kind backend) {
+    if (backend != gyre::backend_kind::io_uring)
+        return {};
+    static const std::string reason = [] {
+        for (const auto& f : gyre::probe_backends().features)
+            if (f.name.starts_with("io_uring") && !f.why_not.empty() &&
+                f.name != "io_uring without I/O-wait accounting" &&
+                f.name != "io_uring buffer ring")
+                return f.name + ": " + f.why_not;
+        return std::string();
+    }();
+    return reason;
+}
+
+std::chrono::nanoseconds processor_time() {
+    timespec t{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
+
+void guard::begin() {
+    before_ = open_descriptors();
+    std::signal(SIGALRM, on_alarm);
+    alarm(60);
+}
+
+std::vector<int> guard::opened() const {
+    std::vector<int> numbers;
+    for (const auto& [number, target] : open_descriptors())
+        if (const auto was = before_.find(number); was == before_.end() || was->second != target)
+            numbers.push_back(number);
+    return numbers;
+}
+
+void guard::end() {
+    alarm(0);
+    const std::map<int, std::string> after = open_descriptors();
+    if (after.size() == before_.size())
+        return;
+    std::string leaked;
+    for (const int number : opened())
+        leaked += "\n  " + std::to_string(number) + " -> " + after.at(number);
+    ADD_FAILURE() << before_.size() << " descriptors before, " << after.size()
+                  << " after; new are:" << leaked;
+}
+
+std::string in_child(std::string (*f)(gyre::backend_kind), gyre::backend_kind backend) {
+    int ends[2];
+    if (pipe(ends) != 0)
+        return "no pipe";
+    const pid_t child = fork();
+    if (child < 0)
+        return "no process";
+    if (child == 0) {
+        close(ends[0]);
+        std::signal(SIGALRM, SIG_DFL);
+        alarm(50);
+        std::string said;
+        try {
+            said = f(backend);
+        } catch (const std::exception& e) {
+            said = std::string("thrown: ") + e.what();
+        }
+        [[maybe_unused]] const ssize_t n = write(ends[1], said.data(), said.size());
+        _exit(said.empty() ? 0 : 1);
+    }
+    close(ends[1]);
+    std::string said;
+    std::array<char, 512> part{};
+    for (ssize_t n = 0; (n = read(ends[0], part.data(), part.size())) > 0;)
+        said.append(part.data(), static_cast<std::size_t>(n));
+    close(ends[0]);
+    int status = 0;
+    waitpid(child, &status, 0);
+    if (WIFSIGNALED(status))
+        said += std::string(" (ended by ") + strsignal(WTERMSIG(status)) + ")";
+    else if (WEXITSTATUS(status) != 0 && said.empty())
+        said = "exit status " + std::to_string(WEXITSTATUS(status));
+    return said;
+}
+
+} // namespace gyre_test

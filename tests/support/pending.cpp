@@ -1,0 +1,234 @@
+#include "pending.hpp"
+
+#include <array>
+#include <cerrno>
+#include <stdexcept>
+
+namespace gyre_test {
+namespace {
+
+template <class Make>
+gyre::task<std::error_code> await_in(manner m, Make make) {
+    switch (m.how) {
+    case manner::plain: break;
+    case manner::within: co_return code_of(co_await gyre::as_result(make().within(m.limit)));
+    case manner::until:
+        co_return code_of(co_await gyre::as_result(make().until(gyre::clock::now() + m.limit)));
+    case manner::nonblocking: co_return code_of(co_await gyre::as_result(make().nonblocking()));
+    case manner::without_deadline:
+        co_return code_of(co_await gyre::as_result(make().without_deadline()));
+    }
+    co_return code_of(co_await gyre::as_result(make()));
+}
+
+class pending_accept final : public pending_operation {
+public:
+    explicit pending_accept(stream_kind kind) : kind_(kind) { subject = make_listener(kind); }
+
+    gyre::task<std::error_code> wait(manner m) override {
+        co_return co_await await_in(m, [this] { return subject.accept(); });
+    }
+    void go_on() override {
+        client_ = make_client(kind_);
+        const gyre::address to = subject.getsockname();
+        ::connect(client_.fileno(), to.data(), to.size());
+    }
+
+private:
+    stream_kind kind_;
+    gyre::socket client_;
+};
+
+/// To a listener whose backlog is full.
+class pending_connect final : public pending_operation {
+public:
+    pending_connect(stream_kind kind, bool ex) : kind_(kind), ex_(ex) {
+        listener_ = make_listener(kind, 0);
+        to_ = listener_.getsockname();
+        for (gyre::socket& s : fillers_) {
+            s = make_client(kind);
+            ::connect(s.fileno(), std::as_const(to_).data(), to_.size());
+        }
+        subject = make_client(kind);
+    }
+
+    gyre::task<std::error_code> wait(manner m) override {
+        if (!ex_)
+            co_return co_await await_in(m, [this] { return subject.connect(to_); });
+        switch (m.how) {
+        case manner::within: co_return co_await subject.connect_ex(to_).within(m.limit);
+        case manner::until:
+            co_return co_await subject.connect_ex(to_).until(gyre::clock::now() + m.limit);
+        case manner::nonblocking: co_return co_await subject.connect_ex(to_).nonblocking();
+        case manner::without_deadline:
+            co_return co_await subject.connect_ex(to_).without_deadline();
+        case manner::plain: break;
+        }
+        co_return co_await subject.connect_ex(to_);
+    }
+    void go_on() override {
+        for (int fd = 0; (fd = ::accept(listener_.fileno(), nullptr, nullptr)) >= 0;)
+            accepted_.push_back(gyre::socket::adopt(fd));
+    }
+    bool slow() const override { return kind_ != stream_kind::unix_stream; }
+    void check_success() override { EXPECT_EQ(subject.getpeername(), to_); }
+
+private:
+    stream_kind kind_;
+    bool ex_;
+    gyre::socket listener_;
+    gyre::address to_;
+    std::array<gyre::socket, 2> fillers_;
+    std::vector<gyre::socket> accepted_;
+};
+
+enum class receiving { recv, peek, lease, recvfrom };
+
+class pending_receive final : public pending_operation {
+public:
+    pending_receive(pair_of_sockets pair, receiving how) : how_(how), peer_(std::move(pair.b)) {
+        subject = std::move(pair.a);
+        to_ = subject.getsockname();
+    }
+
+    gyre::task<std::error_code> wait(manner m) override {
+        switch (how_) {
+        case receiving::recv:
+            co_return co_await await_in(m, [this] { return subject.recv(memory_); });
+        case receiving::peek:
+            co_return co_await await_in(m, [this] { return subject.recv(memory_, MSG_PEEK); });
+        case receiving::lease: co_return co_await await_in(m, [this] { return subject.recv(); });
+        case receiving::recvfrom:
+            co_return co_await await_in(m, [this] { return subject.recvfrom(memory_); });
+        }
+        throw std::logic_error("receiving");
+    }
+    void go_on() override {
+        const bool unconnected = peer_.family() == AF_INET && peer_.type() == SOCK_DGRAM;
+        const ssize_t n = ::sendto(peer_.fileno(), "hello", 5, MSG_NOSIGNAL,
+                                   unconnected ? std::as_const(to_).data() : nullptr,
+                                   unconnected ? to_.size() : 0);
+        EXPECT_EQ(n, 5);
+    }
+    void check_success() override {
+        if (how_ == receiving::lease)
+            return; // that one is gone
+        EXPECT_EQ(text_of(std::span(memory_).first(5)), "hello");
+    }
+
+private:
+    receiving how_;
+    gyre::socket peer_;
+    gyre::address to_;
+    std::array<std::byte, 64> memory_{};
+};
+
+enum class sending { send, sendall, sendto };
+
+/// Into buffers that are full.
+class pending_send final : public pending_operation {
+public:
+    pending_send(pair_of_sockets pair, sending how) : how_(how), peer_(std::move(pair.b)) {
+        subject = std::move(pair.a);
+        to_ = peer_.getsockname();
+        if (how == sending::sendto)
+            while (::sendto(subject.fileno(), "filler", 6, MSG_DONTWAIT, std::as_const(to_).data(),
+                            to_.size()) == 6) {
+            }
+        else
+            fill(subject);
+    }
+
+    gyre::task<std::error_code> wait(manner m) override {
+        switch (how_) {
+        case sending::send:
+            co_return co_await await_in(m, [this] { return subject.send("hello"); });
+        case sending::sendall:
+            co_return co_await await_in(m, [this] { return subject.sendall("hello"); });
+        case sending::sendto:
+            co_return co_await await_in(m, [this] { return subject.sendto("hello", to_); });
+        }
+        throw std::logic_error("sending");
+    }
+    void go_on() override { drain(peer_); }
+
+private:
+    sending how_;
+    gyre::socket peer_;
+    gyre::address to_;
+};
+
+pair_of_sockets unconnected_datagram_pair() {
+    return {gyre::socket::open(AF_UNIX, SOCK_DGRAM), make_unix_datagram()};
+}
+
+} // namespace
+
+std::unique_ptr<pending_operation> pending_operation::make(std::string_view name) {
+    const auto accept = [](stream_kind k) { return std::make_unique<pending_accept>(k); };
+    const auto connect = [](stream_kind k, bool ex) {
+        return std::make_unique<pending_connect>(k, ex);
+    };
+    const auto receive = [](pair_of_sockets p, receiving r) {
+        return std::make_unique<pending_receive>(std::move(p), r);
+    };
+    const auto send = [](pair_of_sockets p, sending s) {
+        return std::make_unique<pending_send>(std::move(p), s);
+    };
+    using enum stream_kind;
+    if (name == "accept_tcp")
+        return accept(tcp);
+    if (name == "accept_tcp6")
+        return accept(tcp6);
+    if (name == "accept_unix")
+        return accept(unix_stream);
+    if (name == "connect_tcp")
+        return connect(tcp, false);
+    if (name == "connect_unix")
+        return connect(unix_stream, false);
+    if (name == "connect_ex_tcp")
+        return connect(tcp, true);
+    if (name == "connect_ex_unix")
+        return connect(unix_stream, true);
+    if (name == "recv_tcp")
+        return receive(make_pair(tcp), receiving::recv);
+    if (name == "recv_unix")
+        return receive(make_pair(unix_stream), receiving::recv);
+    if (name == "recv_udp")
+        return receive(make_udp_pair(), receiving::recv);
+    if (name == "recv_datagram")
+        return receive(make_unix_pair(SOCK_DGRAM), receiving::recv);
+    if (name == "recv_seqpacket")
+        return receive(make_unix_pair(SOCK_SEQPACKET), receiving::recv);
+    if (name == "recv_peek_tcp")
+        return receive(make_pair(tcp), receiving::peek);
+    if (name == "lease_tcp")
+        return receive(make_pair(tcp), receiving::lease);
+    if (name == "lease_unix")
+        return receive(make_pair(unix_stream), receiving::lease);
+    if (name == "lease_udp")
+        return receive(make_udp_pair(), receiving::lease);
+    if (name == "recvfrom_udp")
+        return receive(make_udp_pair(), receiving::recvfrom);
+    if (name == "recvfrom_datagram")
+        return receive(make_unix_pair(SOCK_DGRAM), receiving::recvfrom);
+    if (name == "recvfrom_tcp")
+        return receive(make_pair(tcp), receiving::recvfrom);
+    if (name == "send_tcp")
+        return send(make_narrow_pair(tcp), sending::send);
+    if (name == "send_unix")
+        return send(make_narrow_pair(unix_stream), sending::send);
+    if (name == "send_datagram")
+        return send(make_unix_pair(SOCK_DGRAM), sending::send);
+    if (name == "send_seqpacket")
+        return send(make_unix_pair(SOCK_SEQPACKET), sending::send);
+    if (name == "sendall_tcp")
+        return send(make_narrow_pair(tcp), sending::sendall);
+    if (name == "sendall_unix")
+        return send(make_narrow_pair(unix_stream), sending::sendall);
+    if (name == "sendto_datagram")
+        return send(unconnected_datagram_pair(), sending::sendto);
+    throw std::logic_error("no such operation: " + std::string(name));
+}
+
+} // namespace gyre_test
