@@ -42,6 +42,9 @@ inline int retrying(operation& op, int result) noexcept {
     return backend::would_retry;
 }
 
+/// attempt() after recv(2) or send(2) has failed: behind a tail call, since it is rare.
+[[gnu::noinline, gnu::cold]] int after_failure(operation& op) noexcept;
+
 inline int try_connect(named_operation& op) noexcept {
     const bool again = std::exchange(op.started, true);
     const int r = checked(::connect(op.target->fd, op.name, op.name_size));
@@ -89,14 +92,13 @@ inline int try_accept(named_operation& op) noexcept {
     return retrying(op, -EAGAIN);
 }
 
+inline ssize_t recv_some(const operation& op) noexcept {
+    return ::recv(op.target->fd, op.data, op.size, op.msg_flags | MSG_DONTWAIT);
+}
+
 inline int try_recv(operation& op) noexcept {
-    if (op.size == 0 && op.target->type == SOCK_STREAM)
-        return 0; // the kernel would say EAGAIN, or not, depending on the family
-    ssize_t n = 0;
-    do
-        n = ::recv(op.target->fd, op.data, op.size, op.msg_flags | MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
-    return waiting(op, checked(n));
+    const ssize_t n = recv_some(op);
+    return n >= 0 ? static_cast<int>(n) : after_failure(op); // the kernel reads 2 GiB at most
 }
 
 inline int try_recv_from(named_operation& op) noexcept {
@@ -117,29 +119,23 @@ inline int try_recv_from(named_operation& op) noexcept {
     return waiting(op, checked(n));
 }
 
-inline int try_send(operation& op) noexcept {
-    ssize_t n = 0;
-    do
-        n = ::send(op.target->fd, op.data, op.size, op.msg_flags | MSG_DONTWAIT | MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    return waiting(op, checked(n));
+inline ssize_t send_some(const operation& op) noexcept {
+    return ::send(op.target->fd, op.data, op.size, op.msg_flags | MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-// The kernel takes at most 2 GiB at a time, and an int counts no more.
-inline constexpr std::size_t send_max = std::size_t{1} << 30;
+inline int try_send(operation& op) noexcept {
+    const ssize_t n = send_some(op);
+    return n >= 0 ? static_cast<int>(n) : after_failure(op);
+}
+
+/// The rest of a sendall, of which `gone` bytes have just gone, or none for an error.
+[[gnu::noinline, gnu::cold]] int send_rest(bulk_operation& op, ssize_t gone) noexcept;
 
 inline int try_send_all(bulk_operation& op) noexcept {
-    std::size_t left = op.size;
-    do {
-        op.size = std::min(left, send_max);
-        const int n = try_send(op);
-        op.size = left;
-        if (n < 0)
-            return n;
-        op.transferred += static_cast<std::size_t>(n);
-        op.data = static_cast<std::byte*>(op.data) + n;
-        op.size = left -= static_cast<std::size_t>(n);
-    } while (left > 0);
+    const ssize_t n = send_some(op);
+    if (static_cast<std::size_t>(n) != op.size) [[unlikely]]
+        return send_rest(op, n);
+    op.transferred += op.size;
     return 0;
 }
 
@@ -161,22 +157,7 @@ inline int try_poll(operation& op, short events) noexcept {
     return n == 0 || n == -EINTR ? waiting(op, -EAGAIN) : n < 0 ? n : p.revents;
 }
 
-/// >= 0, -errno, backend::would_wait or backend::would_retry.
-inline int attempt(operation& op) noexcept {
-    switch (op.code) {
-    case opcode::poll_read: return try_poll(op, POLLIN | POLLPRI | POLLRDHUP);
-    case opcode::poll_write: return try_poll(op, POLLOUT);
-    case opcode::accept: return try_accept(static_cast<named_operation&>(op));
-    case opcode::connect: return try_connect(static_cast<named_operation&>(op));
-    case opcode::recv:
-    case opcode::recv_lease: return try_recv(op);
-    case opcode::recv_from: return try_recv_from(static_cast<named_operation&>(op));
-    case opcode::send: return try_send(op);
-    case opcode::send_all: return try_send_all(static_cast<bulk_operation&>(op));
-    case opcode::send_to: return try_send_to(static_cast<named_operation&>(op));
-    case opcode::sleep: break;
-    }
-    return -EINVAL;
-}
+/// One try of any operation: >= 0, -errno, backend::would_wait or backend::would_retry.
+int attempt(operation& op) noexcept;
 
 } // namespace gyre::detail

@@ -18,26 +18,29 @@ class lease_pool;
 
 /// A socket as the loop sees it. Lives as long as the gyre::socket or any operation refers to it.
 struct descriptor {
+    /// The inbox of its loop, while an operation of that loop has no more to look at than its own
+    /// request; nullptr when there is more: see take_stock().
+    const inbox* usual = nullptr;
+    operation* pending[2] = {}; ///< of each direction, the receiving one first (law 6)
     int fd = -1;
     std::uint32_t references = 1;
-    std::shared_ptr<inbox> home;  ///< of the loop of its first operation; empty before that
-    operation* reading = nullptr; ///< the pending one of each direction (law 6)
-    operation* writing = nullptr;
     std::int64_t timeout = -1;    ///< default deadline in ns; -1: none, 0: never wait
     std::uint32_t generation = 0; ///< epoll: tells its events from those of an earlier descriptor
     std::uint16_t family = 0;
     std::uint16_t protocol = 0;
     std::uint8_t type = 0;
-    bool attached = false;    ///< `home` is set
-    bool closed = false;      ///< by its user; the fd goes when nothing is pending
-    bool registered = false;  ///< epoll knows it
-    bool readable = true;     ///< epoll: reading may succeed; io_uring: the queue was not empty
-    bool read_sticky = false; ///< epoll: end, error or urgent data: always try to read
+    bool closed = false;     ///< by its user; the fd goes when nothing is pending
+    bool registered = false; ///< epoll knows it
+    bool dry = false;        ///< nothing to read; epoll: nor has an edge told of something since
+    bool drains = false;     ///< a short read has emptied its queue, as long as nothing is special
+    bool dry_after_short_read = false; ///< epoll: registered, and nothing is special
+    std::shared_ptr<inbox> home;       ///< of the loop of its first operation; empty before that
 
-    /// Whether an operation has more to look at than its own request.
-    bool unusual() const noexcept { return closed || !attached || timeout == 0; }
+    /// After a change of `home`, `closed` or `timeout`.
+    void take_stock() noexcept { usual = closed || timeout == 0 ? nullptr : home.get(); }
 
-    operation*& slot(opcode code) noexcept { return is_reading(code) ? reading : writing; }
+    bool idle() const noexcept { return pending[0] == nullptr && pending[1] == nullptr; }
+    operation*& slot(opcode code) noexcept { return pending[is_reading(code) ? 0 : 1]; }
 };
 
 /// The calls that cannot wait, each with its man page's meaning; -errno instead of errno.
@@ -73,11 +76,19 @@ public:
     static system_calls& real() noexcept;
 };
 
-/// The four verbs for what can wait. Completions go to loop::finish.
-class backend : public system_calls {
+/// The four verbs for what can wait: submit, cancel, wait, wake. Completions go to loop::finish.
+class backend : public submitter, public system_calls {
 public:
-    /// Starts `op`, which has a descriptor; true when it has ended at once, its result in it.
-    virtual bool submit(operation& op) noexcept = 0;
+    // bool submit(operation& op), of submitter: `return owner_.begin(*this, op);`, see
+    // progress.hpp.
+
+    /// Lets a waiting `op` try again: `owner_.go_on(*this, op);`.
+    virtual void resubmit(operation& op) noexcept = 0;
+    /// The steps of both. attempt_now: one attempt, or would_wait where it cannot succeed.
+    /// wait_for: lets the kernel tell when to try again; false when that failed, the error in the
+    /// result.
+    virtual int attempt_now(operation& op) noexcept = 0;
+    virtual bool wait_for(operation& op) noexcept = 0;
 
     /// Asks a waiting operation to end with `op.reason`. It ends through loop::finish, now or
     /// in a later wait(), with that reason or with what it had already achieved.
@@ -104,6 +115,12 @@ protected:
     /// attempt() for recv_lease: takes a buffer, and puts it back when there was nothing to read.
     int attempt_lease(operation& op) noexcept;
 };
+
+/// How many operations the running piece of work may still end without waiting.
+extern constinit thread_local unsigned inline_budget;
+
+/// For operations awaited on this thread; nullptr: there is no loop any more.
+void set_current_submitter(submitter* of_loop) noexcept;
 
 /// Both throw gyre::error when descriptors or memory have run out.
 std::unique_ptr<backend> make_epoll_backend(loop& owner);

@@ -2,7 +2,7 @@
 #include <gyre/core/attempt.hpp>
 #include <gyre/core/backend.hpp>
 #include <gyre/core/lease_pool.hpp>
-#include <gyre/core/loop.hpp>
+#include <gyre/core/progress.hpp>
 
 #include <algorithm>
 #include <array>
@@ -17,9 +17,9 @@
 //
 // A descriptor is registered once, edge-triggered, for both directions, the first time that an
 // operation on it has to wait; most operations never do, because the system call is tried first.
-// An edge is news, not a state: `readable` remembers that news until a read has found nothing. So
+// An edge is news, not a state: `dry` says that a read has found nothing since the last. So
 // the rule is: try, and only after "nothing there" wait for an edge; a registration reports what is
-// there already, and an edge that came in between is kept in `readable`.
+// there already, and an edge that comes in between ends `dry`.
 //
 // A short read of a TCP socket has emptied its queue, and the next read need not try (5 % of an
 // echo). That holds unless the end, an error or urgent data is queued behind what was read: those
@@ -35,10 +35,17 @@
 namespace gyre::detail {
 namespace {
 
-constexpr std::uint64_t wake_token = ~std::uint64_t{0};
+constexpr std::uint64_t wake_token = 0; // generation 0, which no descriptor has
 constexpr std::uint32_t read_events = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 constexpr std::uint32_t write_events = EPOLLOUT | EPOLLHUP | EPOLLERR;
 constexpr std::uint32_t sticky_events = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+// Stands where the table has nothing: with the generation 1, which no event tells of.
+descriptor no_descriptor = [] {
+    descriptor d;
+    d.generation = 1;
+    return d;
+}();
 
 class epoll_backend final : public backend {
 public:
@@ -48,7 +55,20 @@ public:
     int attempt(operation& op) noexcept override {
         return op.code == opcode::recv_lease ? attempt_lease(op) : detail::attempt(op);
     }
-    bool submit(operation& op) noexcept override;
+    bool submit(operation& op) noexcept override { return owner_.begin(*this, op); }
+    void resubmit(operation& op) noexcept override { owner_.go_on(*this, op); }
+    bool must_wait(const operation& op) const noexcept {
+        return is_reading(op.code) && op.target->dry && op.size != 0;
+    }
+    static bool rearm(operation&) noexcept { return true; } // what is dry is registered
+    static bool is_plain(const operation& op) noexcept {
+        return op.code == opcode::send_all || (op.code == opcode::recv && op.msg_flags == 0);
+    }
+    static int attempt_plain(operation& op) noexcept;
+    int attempt_now(operation& op) noexcept override {
+        return is_plain(op) ? attempt_plain(op) : must_wait(op) ? would_wait : attempt(op);
+    }
+    bool wait_for(operation& op) noexcept override;
     void cancel(operation& op) noexcept override;
     void wait(std::int64_t timeout) noexcept override;
     void wake() noexcept override;
@@ -59,14 +79,15 @@ public:
 
 private:
     void close_all() noexcept;
-    int enrol(descriptor& d) noexcept;
+    static int recv_unusual(operation& op, ssize_t n) noexcept;
+    bool enrol(operation& op) noexcept;
 
     loop& owner_;
     int epoll_ = -1;
     int wake_ = -1;
     bool has_pwait2_ = true;
-    std::uint32_t generation_ = 0;
-    std::vector<descriptor*> by_fd_;
+    std::uint32_t generation_ = 1;
+    std::vector<descriptor*> by_fd_{&no_descriptor};
     std::array<epoll_event, 512> events_;
     lease_pool* leases_;
 };
@@ -105,48 +126,49 @@ void epoll_backend::close_all() noexcept {
     lease_pool::detach(leases_);
 }
 
-bool epoll_backend::submit(operation& op) noexcept {
-    descriptor& d = *op.target;
-    const bool reading = is_reading(op.code);
-    if (!reading || d.readable || op.size == 0) {
-        int r = attempt(op);
-        if (r > would_wait) {
-            if (op.code == opcode::recv && op.msg_flags == 0 && r > 0 &&
-                static_cast<std::size_t>(r) < op.size && d.type == SOCK_STREAM &&
-                d.family != AF_UNIX)
-                d.readable = d.read_sticky || !d.registered;
-            op.result = r;
-            return true;
-        }
-        if (r == would_retry) {
-            owner_.retry_later(op);
-            return false;
-        }
-        if (reading)
-            d.readable = false;
-    }
-    if (!d.registered) {
-        if (const int r = enrol(d); r < 0) {
-            op.result = r;
-            return true;
-        }
-    }
-    return false;
+[[gnu::always_inline]] inline int epoll_backend::attempt_plain(operation& op) noexcept {
+    if (op.code == opcode::send_all)
+        return try_send_all(static_cast<bulk_operation&>(op));
+    const ssize_t n = recv_some(op);
+    if (static_cast<std::size_t>(n) >= op.size || n == 0) [[unlikely]]
+        return recv_unusual(op, n);
+    op.target->dry = op.target->dry_after_short_read;
+    return static_cast<int>(n);
 }
 
-int epoll_backend::enrol(descriptor& d) noexcept {
+// A full buffer, an end, an error, or no buffer.
+int epoll_backend::recv_unusual(operation& op, ssize_t n) noexcept {
+    if (op.size == 0)
+        return detail::attempt(op);
+    return n >= 0 ? static_cast<int>(n) : after_failure(op);
+}
+
+bool epoll_backend::wait_for(operation& op) noexcept {
+    descriptor& d = *op.target;
+    if (!d.registered && !enrol(op))
+        return false;
+    if (is_reading(op.code))
+        d.dry = true;
+    return true;
+}
+
+bool epoll_backend::enrol(operation& op) noexcept {
+    descriptor& d = *op.target;
     const auto fd = static_cast<std::size_t>(d.fd);
     if (fd >= by_fd_.size())
-        by_fd_.resize(std::max(fd + 1, 2 * by_fd_.size()));
+        by_fd_.resize(std::max(fd + 1, 2 * by_fd_.size()), &no_descriptor);
     d.generation = ++generation_;
     epoll_event e{};
     e.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
     e.data.u64 = std::uint64_t{d.generation} << 32 | fd;
-    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, d.fd, &e) != 0)
-        return -errno;
+    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, d.fd, &e) != 0) {
+        op.result = -errno;
+        return false;
+    }
     d.registered = true;
+    d.dry_after_short_read = d.drains;
     by_fd_[fd] = &d;
-    return 0;
+    return true;
 }
 
 void epoll_backend::forget(descriptor& d) noexcept {
@@ -154,9 +176,9 @@ void epoll_backend::forget(descriptor& d) noexcept {
         return;
     epoll_event unused{};
     epoll_ctl(epoll_, EPOLL_CTL_DEL, d.fd, &unused);
-    by_fd_[static_cast<std::size_t>(d.fd)] = nullptr;
+    by_fd_[static_cast<std::size_t>(d.fd)] = &no_descriptor;
     d.registered = false;
-    d.readable = true;
+    d.dry = d.dry_after_short_read = false;
 }
 
 void epoll_backend::cancel(operation& op) noexcept {
@@ -176,28 +198,26 @@ void epoll_backend::wait(std::int64_t timeout) noexcept {
         n = epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()),
                        static_cast<int>(std::min<std::int64_t>(ms, INT_MAX)));
     }
+    const auto wake_up = [this](operation* op) {
+        if (op == nullptr || op->state != operation::phase::waiting)
+            return;
+        op->state = operation::phase::readied;
+        owner_.enqueue(*op);
+    };
     for (int i = 0; i < n; ++i) {
         const epoll_event& e = events_[static_cast<std::size_t>(i)];
         const std::uint64_t token = e.data.u64;
-        if (token == wake_token)
-            continue;
-        descriptor* d = by_fd_[static_cast<std::uint32_t>(token)];
-        if (d == nullptr || d->generation != token >> 32)
-            continue; // of an open file that outlived our descriptor
-        const auto ready = [this](operation* op) {
-            if (op == nullptr || op->state != operation::phase::waiting)
-                return;
-            op->state = operation::phase::readied;
-            owner_.ready(*op);
-        };
+        descriptor& d = *by_fd_[static_cast<std::uint32_t>(token)];
+        if (d.generation != token >> 32)
+            continue; // of an open file that outlived our descriptor; or of wake()
         if ((e.events & read_events) != 0) {
-            d->readable = true;
+            d.dry = false;
             if ((e.events & sticky_events) != 0)
-                d->read_sticky = true;
-            ready(d->reading);
+                d.dry_after_short_read = false;
+            wake_up(d.pending[0]);
         }
         if ((e.events & write_events) != 0)
-            ready(d->writing);
+            wake_up(d.pending[1]);
     }
 }
 

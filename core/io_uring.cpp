@@ -2,7 +2,7 @@
 #include <gyre/core/attempt.hpp>
 #include <gyre/core/backend.hpp>
 #include <gyre/core/lease_pool.hpp>
-#include <gyre/core/loop.hpp>
+#include <gyre/core/progress.hpp>
 #include <gyre/core/uring_abi.hpp>
 
 #include <algorithm>
@@ -66,7 +66,18 @@ public:
     ~io_uring_backend() override;
 
     int attempt(operation& op) noexcept override;
-    bool submit(operation& op) noexcept override;
+    bool submit(operation& op) noexcept override { return owner_.begin(*this, op); }
+    void resubmit(operation& op) noexcept override { owner_.go_on(*this, op); }
+    bool must_wait(const operation& op) const noexcept {
+        return op.code == opcode::recv && op.msg_flags == 0 && op.size != 0; // that is the ring's
+    }
+    bool rearm(operation& op) noexcept { return io_uring_backend::wait_for(op); }
+    static bool is_plain(const operation& op) noexcept { return op.code == opcode::send_all; }
+    static int attempt_plain(operation& op) noexcept {
+        return try_send_all(static_cast<bulk_operation&>(op));
+    }
+    int attempt_now(operation& op) noexcept override;
+    bool wait_for(operation& op) noexcept override;
     void cancel(operation& op) noexcept override;
     void wait(std::int64_t timeout) noexcept override;
     void wake() noexcept override;
@@ -78,6 +89,8 @@ public:
 private:
     void close_all() noexcept;
     io_uring_sqe* next_sqe() noexcept;
+    bool make_room() noexcept;
+    bool start_recv(operation& op) noexcept;
     bool start(operation& op) noexcept;
     bool start_cancel(operation& op) noexcept;
     void start_deferred() noexcept;
@@ -85,7 +98,9 @@ private:
     int enter(std::int64_t timeout) noexcept;
     bool take_news() noexcept;
     unsigned reap() noexcept;
+    void woken(unsigned flags) noexcept;
     void complete(operation& op, int result, unsigned flags) noexcept;
+    void complete_unusual(operation& op, int result, unsigned flags) noexcept;
     bool ring_lends() noexcept;
     void give_buffer(std::uint16_t id) noexcept;
 
@@ -94,6 +109,7 @@ private:
     int wake_ = -1;
     std::atomic<int> news_ = -1; // the ring and wake() signal it; only for a foreign loop
     bool wake_armed_ = false;
+    unsigned sq_end_ = 0;     // the tail that the submission queue has when it is full
     std::size_t pending_ = 0; // operations that are the kernel's
     work_queue deferred_;
     lease_pool* leases_;
@@ -116,6 +132,7 @@ io_uring_backend::io_uring_backend(loop& owner)
     // Slot i of the queue is always SQE i.
     for (unsigned i = 0; i < ring_.sq.ring_entries; ++i)
         ring_.sq.array[i] = i;
+    sq_end_ = ring_.sq.ring_entries;
     wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (wake_ < 0)
         fail(errno, "make an io_uring loop: eventfd");
@@ -151,32 +168,25 @@ void io_uring_backend::close_all() noexcept {
 
 // ---- Starting ---------------------------------------------------------------------------------
 
-bool io_uring_backend::submit(operation& op) noexcept {
-    const bool received_by_ring =
-        op.msg_flags == 0 && ((op.code == opcode::recv && op.size > 0) ||
-                              (op.code == opcode::recv_lease && ring_lends()));
-    if (received_by_ring) {
-        if (op.code == opcode::recv_lease && leases_->lent() == leases_->count()) {
-            op.result = -ENOBUFS;
-            owner_.retry_later(op);
-            return false;
-        }
-    } else {
-        const int r = op.code == opcode::recv_lease ? attempt_lease(op) : detail::attempt(op);
-        if (r > would_wait) {
-            op.result = r;
-            return true;
-        }
-        if (r == would_retry) {
-            owner_.retry_later(op);
-            return false;
-        }
-    }
-    if (!start(op)) {
+int io_uring_backend::attempt_now(operation& op) noexcept {
+    if (is_plain(op))
+        return attempt_plain(op);
+    if (must_wait(op))
+        return would_wait;
+    if (op.code != opcode::recv_lease)
+        return detail::attempt(op);
+    if (!ring_lends())
+        return attempt_lease(op);
+    return leases_->lent() == leases_->count() ? retrying(op, -ENOBUFS) : would_wait;
+}
+
+[[gnu::always_inline]] inline bool io_uring_backend::wait_for(operation& op) noexcept {
+    op.queued = false;
+    if (!(must_wait(op) ? start_recv(op) : start(op))) [[unlikely]] {
         op.queued = true;
         deferred_.push(op);
     }
-    return false;
+    return true;
 }
 
 // A lease without waiting, where the ring has the buffers: one round through the ring.
@@ -186,6 +196,7 @@ int io_uring_backend::attempt(operation& op) noexcept {
     if (!ring_lends())
         return attempt_lease(op);
     op.state = operation::phase::waiting;
+    op.queued = false;
     op.result = -EAGAIN;
     if (!start(op)) {
         op.state = operation::phase::idle;
@@ -202,43 +213,54 @@ int io_uring_backend::attempt(operation& op) noexcept {
 
 // The next free SQE, after submitting what is queued when there is none; nullptr while the kernel
 // takes no more.
-io_uring_sqe* io_uring_backend::next_sqe() noexcept {
-    io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-    if (sqe == nullptr) {
-        enter(0);
-        sqe = io_uring_get_sqe(&ring_);
-    }
-    return sqe;
+inline io_uring_sqe* io_uring_backend::next_sqe() noexcept {
+    if (ring_.sq.sqe_tail == sq_end_ && !make_room()) [[unlikely]]
+        return nullptr;
+    return &ring_.sq.sqes[ring_.sq.sqe_tail++ & ring_.sq.ring_mask];
+}
+
+bool io_uring_backend::make_room() noexcept {
+    enter(0);
+    return ring_.sq.sqe_tail != sq_end_;
+}
+
+// What must_wait() speaks of, written at once: it is half of all that a server submits.
+[[gnu::always_inline]] inline bool io_uring_backend::start_recv(operation& op) noexcept {
+    io_uring_sqe* sqe = next_sqe();
+    if (sqe == nullptr) [[unlikely]]
+        return false;
+    *sqe = {};
+    sqe->opcode = IORING_OP_RECV;
+    sqe->ioprio = op.target->dry ? IORING_RECVSEND_POLL_FIRST : 0;
+    sqe->fd = op.target->fd;
+    sqe->addr = reinterpret_cast<std::uint64_t>(op.data);
+    sqe->len = static_cast<std::uint32_t>(std::min<std::size_t>(op.size, INT_MAX));
+    sqe->user_data = reinterpret_cast<std::uint64_t>(&op);
+    ++pending_;
+    return true;
 }
 
 bool io_uring_backend::start(operation& op) noexcept {
+    if (must_wait(op))
+        return start_recv(op);
     io_uring_sqe* sqe = next_sqe();
     if (sqe == nullptr)
         return false;
     const int fd = op.target->fd;
-    const auto receive = [&](void* data, std::size_t size) {
-        const bool now = op.when == timing::immediate;
-        io_uring_prep_recv(sqe, fd, data, std::min<std::size_t>(size, INT_MAX),
-                           now ? MSG_DONTWAIT : 0);
-        if (!op.target->readable && !now)
-            sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
-    };
     switch (op.code) {
-    case opcode::recv:
-        if (op.msg_flags == 0 && op.size > 0)
-            receive(op.data, op.size);
-        else
-            io_uring_prep_poll_add(sqe, fd, POLLIN | POLLPRI | POLLRDHUP);
-        break;
     case opcode::recv_lease:
         if (lending_ == made) {
-            receive(nullptr, leases_->size());
+            const bool now = op.when == timing::immediate;
+            io_uring_prep_recv(sqe, fd, nullptr, leases_->size(), now ? MSG_DONTWAIT : 0);
+            if (op.target->dry && !now)
+                sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
             sqe->flags |= IOSQE_BUFFER_SELECT;
             sqe->buf_group = lease_group;
         } else {
             io_uring_prep_poll_add(sqe, fd, POLLIN | POLLRDHUP);
         }
         break;
+    case opcode::recv:
     case opcode::poll_read:
     case opcode::accept:
     case opcode::recv_from: io_uring_prep_poll_add(sqe, fd, POLLIN | POLLPRI | POLLRDHUP); break;
@@ -358,6 +380,7 @@ int io_uring_backend::enter(std::int64_t timeout) noexcept {
     }
     const long n = syscall(__NR_io_uring_enter, ring_.ring_fd, to_submit, timeout != 0 ? 1U : 0U,
                            flags, extra, extra_size);
+    sq_end_ = load_acquire(sq.khead) + sq.ring_entries;
     // EINTR, ETIME, and EBUSY or EAGAIN (too much is under way): the next turn goes on.
     return n >= 0 || errno == EINTR || errno == ETIME || errno == EBUSY || errno == EAGAIN ? 0
                                                                                            : -errno;
@@ -365,34 +388,42 @@ int io_uring_backend::enter(std::int64_t timeout) noexcept {
 
 unsigned io_uring_backend::reap() noexcept {
     io_uring_cq& cq = ring_.cq;
-    unsigned head = *cq.khead;
-    unsigned n = 0;
-    for (unsigned tail = load_acquire(cq.ktail); head != tail; ++n) {
-        const io_uring_cqe cqe = cq.cqes[head & cq.ring_mask];
-        __atomic_store_n(cq.khead, ++head, __ATOMIC_RELEASE);
-        if (cqe.user_data == ignored_token)
-            continue;
-        if (cqe.user_data == wake_token) {
-            std::uint64_t count = 0;
-            [[maybe_unused]] const ssize_t r = ::read(wake_, &count, sizeof count);
-            if ((cqe.flags & IORING_CQE_F_MORE) == 0)
-                wake_armed_ = false;
-            continue;
-        }
-        complete(*reinterpret_cast<operation*>(cqe.user_data), cqe.res, cqe.flags);
+    const unsigned first = *cq.khead;
+    const unsigned tail = load_acquire(cq.ktail);
+    for (unsigned head = first; head != tail; ++head) {
+        const io_uring_cqe& cqe = cq.cqes[head & cq.ring_mask];
+        const std::uint64_t token = cqe.user_data;
+        if (token > wake_token) [[likely]]
+            complete(*reinterpret_cast<operation*>(token), cqe.res, cqe.flags);
+        else if (token == wake_token)
+            woken(cqe.flags);
     }
-    return n;
+    __atomic_store_n(cq.khead, tail, __ATOMIC_RELEASE);
+    return tail - first;
 }
 
-void io_uring_backend::complete(operation& op, int result, unsigned flags) noexcept {
+void io_uring_backend::woken(unsigned flags) noexcept {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const ssize_t r = ::read(wake_, &count, sizeof count);
+    if ((flags & IORING_CQE_F_MORE) == 0)
+        wake_armed_ = false;
+}
+
+inline void io_uring_backend::complete(operation& op, int result, unsigned flags) noexcept {
+    if (!must_wait(op) || result < 0 || op.queued) [[unlikely]]
+        return complete_unusual(op, result, flags);
+    --pending_;
+    op.target->dry = (flags & IORING_CQE_F_SOCK_NONEMPTY) == 0;
+    owner_.finish(op, result);
+}
+
+void io_uring_backend::complete_unusual(operation& op, int result, unsigned flags) noexcept {
     --pending_;
     if (op.queued) { // its cancel had not gone out yet
         deferred_.remove(op);
         op.queued = false;
     }
-    const bool received = op.code == opcode::recv
-                              ? op.msg_flags == 0 && op.size > 0
-                              : op.code == opcode::recv_lease && lending_ == made;
+    const bool received = must_wait(op) || (op.code == opcode::recv_lease && lending_ == made);
     if ((flags & IORING_CQE_F_BUFFER) != 0) {
         op.buffer_id = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
         if (result > 0) {
@@ -410,14 +441,14 @@ void io_uring_backend::complete(operation& op, int result, unsigned flags) noexc
                (result >= 0 && !received)) {
         // Interrupted, or ready now: the system call decides.
         op.state = operation::phase::readied;
-        owner_.ready(op);
+        owner_.enqueue(op);
     } else if (result == -ENOBUFS && received && op.code == opcode::recv_lease) {
         op.result = result;
         owner_.retry_later(op);
         if (op.reason != errc{})
             owner_.cancel(op, op.reason);
     } else {
-        op.target->readable = (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
+        op.target->dry = (flags & IORING_CQE_F_SOCK_NONEMPTY) == 0;
         owner_.finish(op, result);
     }
 }

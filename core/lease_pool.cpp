@@ -59,10 +59,13 @@ int backend::attempt_lease(operation& op) noexcept {
     op.data = pool.at(op.buffer_id);
     op.size = pool.size();
     const int r = detail::attempt(op);
-    if (r > 0)
-        pool.lend();
-    else
+    if (r <= 0) {
         pool.put(op.buffer_id);
+        return r;
+    }
+    if (static_cast<std::size_t>(r) < pool.size())
+        op.target->dry = op.target->dry_after_short_read;
+    pool.lend();
     return r;
 }
 

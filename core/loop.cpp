@@ -1,6 +1,7 @@
 #include <gyre/core/backend.hpp>
 #include <gyre/core/loop.hpp>
 #include <gyre/core/operation.hpp>
+#include <gyre/core/progress.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -19,6 +20,7 @@ using phase = detail::operation::phase;
 namespace detail {
 constinit thread_local context foreign_context;
 constinit thread_local trampoline current_trampoline;
+constinit thread_local unsigned inline_budget = 0;
 
 std::shared_ptr<inbox> current_inbox() noexcept {
     loop* here = loop::current();
@@ -33,7 +35,7 @@ namespace {
 // How many pieces of work run, and how many operations of one of them may end without waiting,
 // before the kernel and the others are looked at again.
 constexpr unsigned work_budget = 1024;
-constexpr unsigned inline_budget = 64;
+constexpr unsigned inline_budget_max = 64;
 
 constexpr std::int64_t retry_delay_min = 1'000'000;
 constexpr std::int64_t retry_delay_max = 64'000'000;
@@ -58,11 +60,13 @@ loop::loop(loop_options options)
       kind_(options.backend == backend_kind::automatic ? choose_backend() : options.backend),
       now_(read_clock()), wheel_(now_), retry_(*this), retry_delay_(retry_delay_min) {
     detail::require(current_ == nullptr, "a thread has one loop at a time");
-    fresh_.next = fresh_.previous = &fresh_;
+    timing_wheel::clear(fresh_);
     kernel_ = kind_ == backend_kind::io_uring ? detail::make_io_uring_backend(*this)
                                               : detail::make_epoll_backend(*this);
     inbox_ = std::make_shared<detail::inbox>(*kernel_);
+    usual_ = inbox_.get();
     current_ = this;
+    detail::set_current_submitter(kernel_.get());
 }
 
 loop::~loop() {
@@ -84,6 +88,7 @@ loop::~loop() {
         detail::work& w = ready_.pop();
         w.notify(w, event::cancel);
     }
+    detail::set_current_submitter(nullptr);
     kernel_.reset();
     if (embed_fd_ >= 0)
         ::close(embed_fd_);
@@ -132,7 +137,7 @@ bool loop::take_stop() noexcept {
 
 bool loop::turn(bool may_wait) noexcept {
     detail::require(current_ == this, "a loop runs on the thread that made it");
-    in_turn_ = true;
+    set_in_turn(true);
     // Running comes last: then the caller looks whether what it waits for has happened.
     wait(may_wait && ready_.empty());
     now_ = read_clock();
@@ -140,8 +145,13 @@ bool loop::turn(bool may_wait) noexcept {
     did |= expire();
     did |= run_ready();
     settle_deadlines();
-    in_turn_ = false;
+    set_in_turn(false);
     return did;
+}
+
+void loop::set_in_turn(bool in_turn) noexcept {
+    in_turn_ = in_turn;
+    usual_ = in_turn || embed_fd_ < 0 ? static_cast<const void*>(inbox_.get()) : &embed_fd_;
 }
 
 bool loop::run_ready() noexcept {
@@ -153,7 +163,7 @@ bool loop::run_ready() noexcept {
     const unsigned budget = ending_ ? ready_.size() : work_budget;
     for (; n < budget && !ready_.empty(); ++n) {
         detail::work& w = ready_.pop();
-        inline_budget_ = inline_budget;
+        detail::inline_budget = inline_budget_max;
         w.notify(w, event::run);
         while (t.next)
             std::exchange(t.next, {}).resume();
@@ -165,13 +175,10 @@ bool loop::run_ready() noexcept {
 // Durations begin at the end of the turn that asked for them: with one reading of the clock for
 // all of them, none ends early. An operation that ended within its turn never met the wheel.
 void loop::settle_deadlines() noexcept {
-    if (fresh_.next == &fresh_)
+    if (timing_wheel::is_empty(fresh_))
         return;
     now_ = read_clock();
-    while (fresh_.next != &fresh_) {
-        timing_node& node = *fresh_.next;
-        wheel_.arm(node, detail::add_saturated(now_, node.expiry));
-    }
+    wheel_.arm_all(fresh_, now_);
 }
 
 bool loop::expire() noexcept {
@@ -213,12 +220,8 @@ void loop::wait(bool may_wait) noexcept {
 
 void loop::arm_relative(detail::timer& t) noexcept {
     touch();
-    timing_node& node = t;
-    timing_wheel::disarm(node);
-    node.previous = fresh_.previous;
-    node.next = &fresh_;
-    fresh_.previous->next = &node;
-    fresh_.previous = &node;
+    timing_wheel::disarm(t);
+    timing_wheel::append(fresh_, t);
 }
 
 // ---- Computations -----------------------------------------------------------------------------
@@ -250,116 +253,97 @@ void loop::end_root(detail::promise_base& p) noexcept {
 
 // ---- Operations -------------------------------------------------------------------------------
 
-// Most operations end here at once; what is unusual is told by few bits.
-bool loop::begin(operation& op) noexcept {
-    touch();
-    descriptor* d = op.target;
-    if (d == nullptr || d->unusual() || op.ctx->cancelled || op.when == timing::immediate)
-        return begin_unusual(op);
-    detail::require(d->home == inbox_, "a socket belongs to the loop of its first operation");
-    operation*& slot = d->slot(op.code);
-    if (slot != nullptr) {
-        op.result = detail::encode(errc::busy);
-        return false;
-    }
-    op.reason = errc{};
-    op.state = phase::waiting;
-    if (kernel_->submit(op)) {
-        if (--inline_budget_ == 0)
-            return end_later(op, op.result);
-        op.state = phase::idle;
-        return false;
-    }
-    slot = &op;
-    suspend(op);
-    if (op.when == timing::inherit && d->timeout > 0) {
-        op.expiry = d->timeout;
+/// Returns false, as its caller does.
+bool loop::start_deadline(operation& op) noexcept {
+    if (op.when == timing::relative)
         arm_relative(op);
-    } else if (op.when == timing::relative) {
-        arm_relative(op);
-    } else if (op.when == timing::absolute) {
+    else if (op.when == timing::absolute)
         arm_absolute(op);
-    }
-    return true;
+    return false;
 }
 
-void loop::suspend(operation& op) noexcept {
-    op.ctx->leaf = &op;
-    if (op.target != nullptr)
-        ++op.target->references;
+bool loop::begin_other(operation& op) noexcept {
+    return begun(op, current_->kernel_->attempt_now(op));
+}
+
+void loop::go_on_other(operation& op) noexcept {
+    gone_on(op, current_->kernel_->attempt_now(op));
+}
+
+bool loop::begin_waiting(operation& op, int why) noexcept {
+    return !current_->wait_for(op, why) || current_->suspend(op);
+}
+
+bool loop::wait_for(operation& op, int why) noexcept {
+    if (why == detail::backend::would_retry) {
+        retry_later(op);
+        return true;
+    }
+    op.state = phase::waiting;
+    return kernel_->wait_for(op);
+}
+
+/// After another attempt has failed.
+void loop::wait_on(operation& op, int why) noexcept {
+    if (!current_->wait_for(op, why))
+        current_->finish(op, op.result);
+    else if (op.reason != errc{})
+        current_->cancel(op, op.reason);
+}
+
+bool loop::end_busy(operation& op) noexcept {
+    op.result = detail::encode(errc::busy);
+    return true;
 }
 
 // Through the queue: what ends at once again and again cannot hold the loop.
 bool loop::end_later(operation& op, int result) noexcept {
     op.result = result;
     op.state = phase::completed;
-    suspend(op);
-    ready_.push(op);
-    return true;
+    op.ctx->leaf = &op;
+    if (op.target != nullptr)
+        ++op.target->references;
+    current_->ready_.push(op);
+    return false;
 }
 
 bool loop::begin_unusual(operation& op) noexcept {
+    touch();
     descriptor* d = op.target;
     const bool immediate = op.when == timing::immediate ||
                            (op.when == timing::inherit && d != nullptr && d->timeout == 0);
     if (op.ctx->cancelled && !immediate)
         return end_later(op, detail::encode(errc::cancelled));
-    op.reason = errc{};
     if (op.code == detail::opcode::sleep) {
         if (op.when == timing::relative ? op.expiry <= 0 : op.expiry <= now_)
             return end_later(op, 0);
         op.state = phase::sleeping;
-        suspend(op);
-        if (op.when == timing::relative)
-            arm_relative(op);
-        else
-            arm_absolute(op);
-        return true;
+        op.ctx->leaf = &op;
+        return start_deadline(op);
     }
     if (d == nullptr || d->closed) {
         op.result = detail::encode(errc::closed);
-        return false;
+        return true;
     }
-    if (!d->attached) {
+    if (d->home == nullptr)
         d->home = inbox_;
-        d->attached = true;
-    }
-    if (!immediate)
-        return begin(op);
-    op.when = timing::immediate;
     detail::require(d->home == inbox_, "a socket belongs to the loop of its first operation");
+    d->take_stock();
     if (d->slot(op.code) != nullptr)
-        op.result = detail::encode(errc::busy);
-    else if (const int r = kernel_->attempt(op); r > detail::backend::would_wait)
+        return end_busy(op);
+    if (!immediate)
+        return begin_other(op);
+    op.when = timing::immediate;
+    if (const int r = kernel_->attempt(op); r > detail::backend::would_wait)
         op.result = r; // else attempt() has left the errno that says so
-    return false;
+    return true;
 }
 
-// Takes the operation out of everything that could still end it.
-void loop::detach(operation& op) noexcept {
-    timing_wheel::disarm(op);
-    if (descriptor* d = op.target) {
-        d->slot(op.code) = nullptr;
-        if (d->closed && d->reading == nullptr && d->writing == nullptr)
-            close_now(*d);
-    }
-}
-
-void loop::finish(operation& op, int result) noexcept {
-    detach(op);
-    op.result = result;
-    op.state = phase::completed;
-    ready_.push(op);
-}
-
-void loop::go_on(operation& op) noexcept {
-    op.state = phase::waiting;
-    if (kernel_->submit(op)) {
-        detach(op);
-        op.resume();
-    } else if (op.reason != errc{}) {
-        cancel(op, op.reason);
-    }
+/// Runs the waiter of a sleep.
+void loop::wake_up(operation& op) noexcept {
+    op.ctx->leaf = nullptr;
+    op.state = phase::idle;
+    std::coroutine_handle<>::from_address(op.waiter).resume();
 }
 
 void loop::cancel(operation& op, errc reason) noexcept {
@@ -417,9 +401,11 @@ void loop::retry_all() noexcept {
     retry_delay_ = std::min(2 * retry_delay_, retry_delay_max);
     while (!tries.empty()) {
         auto& op = static_cast<operation&>(tries.pop());
-        op.state = phase::waiting;
-        if (kernel_->submit(op))
-            finish(op, op.result);
+        const int r = kernel_->attempt_now(op);
+        if (r > detail::backend::would_wait)
+            finish(op, r);
+        else
+            wait_on(op, r);
         succeeded |= op.state != phase::retrying;
     }
     if (succeeded)
@@ -431,26 +417,27 @@ void loop::retry_all() noexcept {
 void loop::close(descriptor& d) noexcept {
     touch();
     d.closed = true;
-    for (operation* op : {d.reading, d.writing})
+    d.take_stock();
+    for (operation* op : {d.pending[0], d.pending[1]})
         if (op != nullptr)
             cancel(*op, errc::closed);
-    if (d.reading == nullptr && d.writing == nullptr)
-        close_now(d);
+    close_when_idle(d);
 }
 
-void loop::close_now(descriptor& d) noexcept {
-    if (d.fd < 0)
+void loop::close_when_idle(descriptor& d) noexcept {
+    if (!d.idle() || d.fd < 0)
         return;
-    kernel_->forget(d);
-    kernel_->close(std::exchange(d.fd, -1));
-    retry_soon(); // what waits for a free descriptor
+    current_->kernel_->forget(d);
+    current_->kernel_->close(std::exchange(d.fd, -1));
+    current_->retry_soon(); // what waits for a free descriptor
 }
 
 int loop::release(descriptor& d) noexcept {
-    if (d.reading != nullptr || d.writing != nullptr)
+    if (!d.idle())
         return detail::encode(errc::busy);
     kernel_->forget(d);
     d.closed = true;
+    d.take_stock();
     return std::exchange(d.fd, -1);
 }
 

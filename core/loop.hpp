@@ -112,6 +112,8 @@ public:
         touch();
     }
     void unready(detail::work& w) noexcept { ready_.remove(w); }
+    /// The same from within a turn: what the backend's wait() found.
+    void enqueue(detail::work& w) noexcept { ready_.push(w); }
 
     /// Starts a computation that the loop owns.
     void begin_root(detail::promise_base& p) noexcept;
@@ -122,18 +124,20 @@ public:
     void arm_absolute(detail::timer& t) noexcept { wheel_.arm(t, t.expiry); }
 
     /// The life of an operation: begin, then finish (by the backend, or here), then its waiter
-    /// runs; in between, cancel asks for an early end.
-    bool begin(detail::operation& op) noexcept;
+    /// runs; in between, cancel asks for an early end. go_on: it may have what it waited for.
+    template <class Kernel>
+    bool begin(Kernel& kernel, detail::operation& op) noexcept;
+    template <class Kernel>
+    void go_on(Kernel& kernel, detail::operation& op) noexcept;
     void finish(detail::operation& op, int result) noexcept;
+    static void resume(detail::operation& op) noexcept;
+    static void wake_up(detail::operation& op) noexcept;
     void cancel(detail::operation& op, errc reason) noexcept;
     void abandon(detail::operation& op) noexcept;
     /// Tries again after a while: 1 ms, doubling up to 64 ms while no try of any succeeds.
     void retry_later(detail::operation& op) noexcept;
     /// Something came free that a retry may have waited for.
     void retry_soon() noexcept;
-    /// Lets an operation that epoll said is ready try; it waits on when there is nothing.
-    void go_on(detail::operation& op) noexcept;
-
     /// Closes the descriptor when what is pending on it has ended.
     void close(detail::descriptor& d) noexcept;
     /// Takes the fd out of the loop, open; errc::busy (encoded) while an operation is pending.
@@ -166,11 +170,24 @@ private:
             alarm_now();
     }
     void alarm_now() noexcept;
+    /// Outside of poll() in a foreign loop, every operation is to be looked at, for touch().
+    void set_in_turn(bool in_turn) noexcept;
+    // Behind tail calls of begin: static, so that no register has to hold the loop.
+    static bool begin_other(detail::operation& op) noexcept;
+    static bool begun(detail::operation& op, int result) noexcept;
+    static bool begin_waiting(detail::operation& op, int why) noexcept;
+    static bool end_later(detail::operation& op, int result) noexcept;
+    static bool end_busy(detail::operation& op) noexcept;
+    static void go_on_other(detail::operation& op) noexcept;
+    static void gone_on(detail::operation& op, int result) noexcept;
+    static void wait_on(detail::operation& op, int why) noexcept;
+    static void close_when_idle(detail::descriptor& d) noexcept;
+
     bool begin_unusual(detail::operation& op) noexcept;
-    void suspend(detail::operation& op) noexcept;
-    bool end_later(detail::operation& op, int result) noexcept;
-    void detach(detail::operation& op) noexcept;
-    void close_now(detail::descriptor& d) noexcept;
+    bool suspend(detail::operation& op) noexcept;
+    bool start_deadline(detail::operation& op) noexcept;
+    bool wait_for(detail::operation& op, int why) noexcept;
+    static void detach(detail::operation& op) noexcept;
 
     static constinit thread_local loop* current_;
 
@@ -178,7 +195,7 @@ private:
     loop_options options_;
     backend_kind kind_;
     detail::work_queue ready_;
-    unsigned inline_budget_ = 0;
+    const void* usual_ = nullptr; ///< what descriptor::usual is compared with: the inbox, or nobody
     std::int64_t now_;
     timing_wheel wheel_;
     timing_node fresh_; // deadlines of this turn, durations still

@@ -1,24 +1,41 @@
 #include <gyre/core/backend.hpp>
 #include <gyre/core/loop.hpp>
 #include <gyre/core/operation.hpp>
+#include <gyre/core/progress.hpp>
 
 namespace gyre::detail {
 
-bool operation::begin() noexcept {
-    loop* here = loop::current();
-    require(here != nullptr, "an operation is awaited in a coroutine that runs on a loop");
-    return here->begin(*this);
+namespace {
+
+class nobody final : public submitter {
+    bool submit(operation&) noexcept override {
+        require(false, "an operation is awaited in a coroutine that runs on a loop");
+        return false;
+    }
+};
+constinit nobody no_loop;
+
+} // namespace
+
+constinit thread_local submitter* current_submitter = &no_loop;
+
+void set_current_submitter(submitter* of_loop) noexcept {
+    current_submitter = of_loop != nullptr ? of_loop : &no_loop;
 }
 
 void operation::on_event(work& w, event e) noexcept {
     auto& op = static_cast<operation&>(w);
-    switch (e) {
-    case event::run:
+    if (e == event::run) [[likely]] {
         if (op.state == phase::readied)
-            loop::current()->go_on(op);
+            loop::current()->kernel().resubmit(op);
+        else if (op.target != nullptr)
+            loop::resume(op);
         else
-            op.resume();
+            loop::wake_up(op);
         return;
+    }
+    switch (e) {
+    case event::run: return;
     case event::cancel: loop::current()->cancel(op, errc::cancelled); return;
     case event::expire: loop::current()->cancel(op, errc::timed_out); return;
     case event::done: return;

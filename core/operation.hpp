@@ -21,35 +21,25 @@ struct descriptor;
 
 /// Everything that can wait. Both backends switch on all of it.
 enum class opcode : std::uint8_t {
-    sleep,     ///< for the deadline alone; the kernel never sees it
+    // The receiving ones,
     poll_read, ///< until the descriptor is readable, or has an error or hang-up to tell
-    poll_write,
     accept,
-    connect,
     recv,
     recv_lease, ///< into memory lent by the loop
     recv_from,
+    // the sending ones,
+    poll_write,
+    connect,
     send,
     send_all,
     send_to,
+    // and neither.
+    sleep, ///< for the deadline alone; the kernel never sees it
 };
 
-/// Which of the two slots of a descriptor the operation takes (law 6).
+/// Which of the two directions of a descriptor the operation takes (law 6).
 constexpr bool is_reading(opcode code) noexcept {
-    switch (code) {
-    case opcode::poll_read:
-    case opcode::accept:
-    case opcode::recv:
-    case opcode::recv_lease:
-    case opcode::recv_from: return true;
-    case opcode::sleep:
-    case opcode::poll_write:
-    case opcode::connect:
-    case opcode::send:
-    case opcode::send_all:
-    case opcode::send_to: return false;
-    }
-    return false;
+    return code < opcode::poll_write;
 }
 
 /// How the deadline of an operation is to be read before it starts.
@@ -61,6 +51,18 @@ enum class timing : std::uint8_t {
     absolute,  ///< `expiry` is a point on the loop's clock in ns
 };
 
+class operation;
+
+/// The part of a backend that starts operations; of the loop of this thread, or of nobody.
+struct submitter {
+    /// Starts `op`; true when it has ended at once, its result in it, false when it waits.
+    virtual bool submit(operation& op) noexcept = 0;
+
+protected:
+    ~submitter() = default;
+};
+extern constinit thread_local submitter* current_submitter;
+
 /// One request to the kernel: what, which descriptor, which memory, until when, the result, and
 /// whom to resume. It is the awaiter, and so lives in the awaiting coroutine's frame and stays put
 /// until the kernel has let go of it. This base is what loop and backends know; the types that
@@ -68,14 +70,14 @@ enum class timing : std::uint8_t {
 class operation : public timer {
 public:
     enum class phase : std::uint8_t {
-        idle,       ///< not begun, or ended without waiting
+        idle,       ///< not begun, or ended
         waiting,    ///< the backend has it
         readied,    ///< epoll says that it may go on; it tries when its turn in the queue comes
         cancelling, ///< io_uring was asked to cancel it; its completion is still to come
         retrying,   ///< what it waits for cannot be polled; the loop tries again after a while
         sleeping,   ///< it waits for its deadline alone
         completed,  ///< the result is there, the waiter is in the ready queue
-        ended,      ///< the waiter runs
+        ended,      ///< the waiter runs, and this is the last that refers to the descriptor
     };
 
     // Leaves what begin() sets: two of these are made for each echoed message.
@@ -85,7 +87,8 @@ public:
     operation(operation&& other) noexcept
         : timer(other.notify), target(other.target), data(other.data), size(other.size),
           msg_flags(other.msg_flags), code(other.code), when(other.when) {
-        expiry = other.expiry;
+        if (when == timing::relative || when == timing::absolute)
+            expiry = other.expiry;
     }
     operation& operator=(operation&&) = delete;
     ~operation() {
@@ -99,7 +102,7 @@ public:
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
         waiter = awaiting.address();
         ctx = &context_of(awaiting);
-        return begin();
+        return !current_submitter->submit(*this);
     }
 
     descriptor* target; ///< nullptr for sleep
@@ -107,28 +110,18 @@ public:
     std::size_t size;   ///< bytes of it
     void* waiter;       ///< whom to resume: the address of a coroutine handle
     context* ctx;       ///< whose leaf this is
-    int result;         ///< >= 0: success; < 0: see decode()
     int msg_flags = 0;  ///< MSG_*: what was asked, then what recvmsg told
-    opcode code;
+    opcode code;        // these four are one store with msg_flags
     phase state = phase::idle;
     timing when = timing::inherit;
-    bool started = false;        ///< connect: the kernel has begun
-    errc reason = errc{};        ///< asked to end early: the end, unless it succeeds first
-    bool queued = false;         ///< io_uring: waits for room in the submission queue
-    std::uint16_t buffer_id = 0; ///< recv_lease: which buffer was filled
-
-protected:
-    /// Starts the operation; false when it has ended at once.
-    bool begin() noexcept;
+    errc reason = errc{};    ///< asked to end early: the end, unless it succeeds first
+    int result;              ///< >= 0: success; < 0: see decode()
+    std::uint16_t buffer_id; ///< recv_lease: which buffer was filled
+    bool queued;             ///< io_uring: waits for room in the submission queue
 
 private:
     friend class gyre::loop;
     static void on_event(work& w, event e) noexcept;
-    void resume() noexcept {
-        ctx->leaf = nullptr;
-        state = phase::ended;
-        std::coroutine_handle<>::from_address(waiter).resume();
-    }
     void let_go() noexcept;
 };
 
@@ -172,6 +165,7 @@ public:
     using operation::operation;
     sockaddr* name = nullptr;
     socklen_t name_size = 0; ///< its capacity, then its size
+    bool started = false;    ///< connect: the kernel has begun
 };
 
 /// A sendall: counts what has gone.

@@ -11,6 +11,40 @@ int system_calls::attempt(operation& op) noexcept {
     return detail::attempt(op);
 }
 
+int after_failure(operation& op) noexcept {
+    return errno == EINTR ? attempt(op) : waiting(op, -errno);
+}
+
+int send_rest(bulk_operation& op, ssize_t gone) noexcept {
+    if (gone < 0)
+        return after_failure(op);
+    const auto n = static_cast<std::size_t>(gone);
+    op.transferred += n;
+    op.data = static_cast<std::byte*>(op.data) + n;
+    op.size -= n;
+    return try_send_all(op);
+}
+
+int attempt(operation& op) noexcept {
+    switch (op.code) {
+    case opcode::poll_read: return try_poll(op, POLLIN | POLLPRI | POLLRDHUP);
+    case opcode::accept: return try_accept(static_cast<named_operation&>(op));
+    case opcode::recv:
+    case opcode::recv_lease:
+        if (op.size == 0 && op.target->type == SOCK_STREAM)
+            return 0; // the kernel would say EAGAIN, or not, depending on the family
+        return try_recv(op);
+    case opcode::recv_from: return try_recv_from(static_cast<named_operation&>(op));
+    case opcode::poll_write: return try_poll(op, POLLOUT);
+    case opcode::connect: return try_connect(static_cast<named_operation&>(op));
+    case opcode::send: return try_send(op);
+    case opcode::send_all: return try_send_all(static_cast<bulk_operation&>(op));
+    case opcode::send_to: return try_send_to(static_cast<named_operation&>(op));
+    case opcode::sleep: break;
+    }
+    return -EINVAL;
+}
+
 int system_calls::open(int family, int type, int protocol) noexcept {
     return checked(::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
 }

@@ -13,9 +13,9 @@ namespace gyre {
 // dies. (The pointers are apart so that g++ does not merge their stores: the disarm that follows
 // would wait for the merged one; 4 ns instead of 7 for the pair.)
 struct timing_node {
-    timing_node* previous = nullptr; // nullptr: not armed
-    std::int64_t expiry = 0; // nanoseconds on the clock of the wheel, exactly as given to arm()
-    timing_node* next = nullptr;
+    timing_node* previous = nullptr; // nullptr: not armed, and the others mean nothing
+    std::int64_t expiry; // nanoseconds on the clock of the wheel, exactly as given to arm()
+    timing_node* next;
 
     bool armed() const noexcept { return previous != nullptr; }
 };
@@ -58,6 +58,29 @@ public:
         node.expiry = expiry;
         place(node);
     }
+
+    // Arms every node of a circular list, whose head stays behind empty. What the nodes have as
+    // expiry are durations, which begin at `now`; sums beyond the clock mean never.
+    void arm_all(timing_node& head, std::int64_t now) noexcept {
+        for (timing_node* node = head.next; node != &head;) {
+            timing_node* following = node->next;
+            if (__builtin_add_overflow(now, node->expiry, &node->expiry))
+                node->expiry = never;
+            place(*node);
+            node = following;
+        }
+        clear(head);
+    }
+
+    // Puts a node that is not armed into such a list.
+    static void append(timing_node& head, timing_node& node) noexcept {
+        node.previous = head.previous;
+        node.next = &head;
+        head.previous->next = &node;
+        head.previous = &node;
+    }
+    static bool is_empty(const timing_node& head) noexcept { return head.next == &head; }
+    static void clear(timing_node& head) noexcept { head.previous = head.next = &head; }
 
     // Forgets the node, also one that advance() has found and pop() not yet returned. Harmless on
     // a node that is not armed.
@@ -116,16 +139,6 @@ private:
         occupied_[level] |= std::uint64_t{1} << digit;
         append(heads_[level * slots + digit], node);
     }
-
-    static void append(timing_node& head, timing_node& node) noexcept {
-        node.previous = head.previous;
-        node.next = &head;
-        head.previous->next = &node;
-        head.previous = &node;
-    }
-
-    static bool is_empty(const timing_node& head) noexcept { return head.next == &head; }
-    static void clear(timing_node& head) noexcept { head.previous = head.next = &head; }
 
     slot first() noexcept;
 

@@ -129,6 +129,8 @@ socket socket::own(int fd, int family, int type, int protocol) {
     d->type = static_cast<std::uint8_t>(type);
     d->protocol = static_cast<std::uint16_t>(protocol);
     d->timeout = default_timeout.load(std::memory_order_relaxed);
+    d->drains = type == SOCK_STREAM && (family == AF_INET || family == AF_INET6) &&
+                (protocol == 0 || protocol == IPPROTO_TCP);
     return socket(d);
 }
 
@@ -312,11 +314,13 @@ std::size_t socket::getsockopt(int level, int option, buffer value) const {
 void socket::set_timeout(std::int64_t ns) {
     require_fd("settimeout");
     descriptor_->timeout = checked_timeout(ns);
+    descriptor_->take_stock();
 }
 
 void socket::settimeout(std::nullopt_t) {
     require_fd("settimeout");
     descriptor_->timeout = -1;
+    descriptor_->take_stock();
 }
 
 std::optional<std::chrono::nanoseconds> socket::gettimeout() const {

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <optional>
 #include <sys/socket.h>
@@ -87,7 +88,7 @@ class [[nodiscard]] recv_lease_operation final
     : public detail::socket_operation<recv_lease_operation, lease> {
 public:
     explicit recv_lease_operation(detail::descriptor* d) noexcept
-        : socket_operation(detail::opcode::recv_lease, d) {}
+        : socket_operation(detail::opcode::recv_lease, d, nullptr, SIZE_MAX) {}
     recv_lease_operation(recv_lease_operation&&) = default;
     ~recv_lease_operation();
     lease value() noexcept;

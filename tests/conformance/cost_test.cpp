@@ -247,12 +247,12 @@ TEST_P(SystemCalls, AnEchoOverUnixTakesEightOrFour) {
         8, 4);
 }
 
-TEST_P(SystemCalls, AnEchoOfALeaseTakesSevenOrFour) {
+TEST_P(SystemCalls, AnEchoOfALeaseTakesSixOrFour) {
     expect_per_round(
         [](gyre::backend_kind b) {
             return echo_on(b, make_pairs(stream_kind::tcp, 1), serve_leases);
         },
-        7, 4);
+        6, 4);
 }
 
 // 16 messages in a batch share the waiting.
