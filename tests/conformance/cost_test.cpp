@@ -5,7 +5,9 @@
 #include <gyre/core/as_result.hpp>
 
 #include <array>
+#include <fcntl.h>
 #include <stdexcept>
+#include <unistd.h>
 #include <vector>
 
 // What a message costs in the steady state, counted: allocations and system calls. Both ends of
@@ -145,6 +147,52 @@ TEST_P(Allocations, AConnectionAfterAnotherMakesNone) {
 }
 
 GYRE_OVER_EACH_STREAM(Allocations);
+
+// ---- Memory ------------------------------------------------------------------------------------
+
+class Memory : public on_each_backend<> {};
+
+gyre::task<> idle(gyre::socket peer) {
+    peer.settimeout(1h);
+    while (gyre::lease data = co_await peer.recv())
+        co_await peer.sendall(data);
+}
+
+// Everything that user space holds for it: the coroutine, the socket, the table of descriptors.
+TEST_P(Memory, AnIdleConnectionWithADeadlineHoldsLessThan450Bytes) {
+    if (sanitized)
+        GTEST_SKIP() << "a sanitizer counts its own way";
+    constexpr std::size_t connections = 512;
+    run([&]() -> gyre::task<> {
+        std::vector<int> clients;
+        clients.reserve(connections);
+        co_await gyre::with_group([&](gyre::task_group& group) -> gyre::task<> {
+            const auto add = [&] {
+                auto [client, server] = make_pair(stream_kind::tcp);
+                // Out of the way: the table of a server has its own descriptors only.
+                clients.push_back(::fcntl(client.fileno(), F_DUPFD_CLOEXEC, 2048));
+                group.spawn(idle(std::move(server)));
+            };
+            add(); // what the first one makes is for all
+            co_await gyre::sleep_for(0s);
+            co_await gyre::sleep_for(0s);
+            const std::size_t before = allocated_bytes;
+            for (std::size_t i = 1; i < connections; ++i)
+                add();
+            co_await gyre::sleep_for(0s);
+            co_await gyre::sleep_for(0s);
+            const std::size_t each = (allocated_bytes - before) / (connections - 1);
+            RecordProperty("bytes", static_cast<int>(each));
+            EXPECT_GT(each, 0U);
+            EXPECT_LE(each, 450U);
+            group.cancel();
+        });
+        for (int fd : clients)
+            ::close(fd);
+    });
+}
+
+GYRE_ON_EACH_BACKEND(Memory);
 
 // ---- System calls ------------------------------------------------------------------------------
 
