@@ -34,15 +34,21 @@ inbox::record* inbox::append(std::size_t size) {
 // Only now does the record count: a callable whose move threw leaves nothing behind.
 void inbox::commit(record& r) noexcept {
     last_->used += r.size;
-    if (std::exchange(asleep_, false))
+    announce();
+}
+
+void inbox::announce() noexcept {
+    news_.store(true, std::memory_order_release);
+    if (asleep_.load(std::memory_order_relaxed)) {
+        asleep_.store(false, std::memory_order_relaxed);
         wakes_->wake();
+    }
 }
 
 void inbox::nudge() noexcept {
     std::lock_guard lock(mutex_);
-    nudged_ = true;
-    if (wakes_ != nullptr && std::exchange(asleep_, false))
-        wakes_->wake();
+    if (wakes_ != nullptr)
+        announce();
 }
 
 inbox::chunk* inbox::take() noexcept {
@@ -51,10 +57,13 @@ inbox::chunk* inbox::take() noexcept {
 }
 
 bool inbox::drain() noexcept {
+    if (!pending() && !asleep_.load(std::memory_order_relaxed))
+        return false;
     chunk* list = nullptr;
     {
         std::lock_guard lock(mutex_);
-        asleep_ = nudged_ = false;
+        news_.store(false, std::memory_order_relaxed);
+        asleep_.store(false, std::memory_order_relaxed);
         list = take();
     }
     if (list == nullptr)
@@ -80,15 +89,11 @@ void inbox::run_all(chunk* list, bool run) noexcept {
     }
 }
 
-bool inbox::pending() noexcept {
-    std::lock_guard lock(mutex_);
-    return first_ != nullptr || nudged_;
-}
-
 bool inbox::prepare_sleep() noexcept {
     std::lock_guard lock(mutex_);
-    asleep_ = first_ == nullptr && !nudged_;
-    return asleep_;
+    const bool nothing = !pending();
+    asleep_.store(nothing, std::memory_order_relaxed);
+    return nothing;
 }
 
 void inbox::close() noexcept {

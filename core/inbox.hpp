@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -47,8 +48,8 @@ public:
     /// Runs what has been posted, in order; false when there was nothing. The loop's thread.
     bool drain() noexcept;
 
-    /// Whether there may be something to drain; for a loop that polls instead of sleeping.
-    bool pending() noexcept;
+    /// Whether there is something to drain; for a loop that polls instead of sleeping.
+    bool pending() const noexcept { return news_.load(std::memory_order_acquire); }
 
     /// Says that the loop is about to sleep; false when there is something to drain first.
     bool prepare_sleep() noexcept;
@@ -71,6 +72,7 @@ private:
 
     record* append(std::size_t size);
     void commit(record& r) noexcept;
+    void announce() noexcept;
     chunk* take() noexcept;
     void run_all(chunk* list, bool run) noexcept;
 
@@ -79,8 +81,9 @@ private:
     chunk* first_ = nullptr;
     chunk* last_ = nullptr;
     chunk* spare_ = nullptr; // one emptied chunk for the next burst
-    bool asleep_ = false;
-    bool nudged_ = false;
+    // Written under the lock; the loop looks without it, to find nothing in most turns.
+    std::atomic<bool> news_ = false;
+    std::atomic<bool> asleep_ = false;
 };
 
 /// The inbox of this thread's loop.

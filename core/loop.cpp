@@ -202,8 +202,10 @@ void loop::wait(bool may_wait) noexcept {
             read_clock() + std::chrono::nanoseconds(options_.busy_poll).count();
         const std::int64_t next = std::min(until, wheel_.next_expiry());
         do {
+            if (inbox_->pending()) // before the kernel is asked, which takes longer
+                return;
             kernel_->wait(0);
-            if (!ready_.empty() || inbox_->pending())
+            if (!ready_.empty())
                 return;
         } while (read_clock() < next);
     }
