@@ -475,8 +475,10 @@ gyre::task<int> deep_failure(int n) {
 }
 
 gyre::task<int> deep_wait(int n) {
-    if (n == 0)
+    if (n == 0) {
         co_await gyre::sleep_for(1h);
+        co_return 0;
+    }
     co_return 1 + co_await deep_wait(n - 1);
 }
 
@@ -495,8 +497,10 @@ TEST_P(LifetimeOf, AMillionOperationsThatEndAtOnceNeedNoStackAndLeaveOthersTheir
         bool done = false;
         unsigned turns = 0;
         const auto other = [&]() -> gyre::task<> {
-            for (; !done; ++turns)
+            while (!done) {
+                ++turns;
                 co_await next_turn();
+            }
         };
         const auto busy = [&]() -> gyre::task<> {
             for (int i = 0; i < 1'000'000; ++i)
