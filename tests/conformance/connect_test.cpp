@@ -115,11 +115,7 @@ TEST_P(Connect, ToAFullBacklogTimesOut) {
     gyre::socket listener = make_listener(kind(), 0);
     const gyre::address to = listener.getsockname();
     run([&]() -> gyre::task<> {
-        std::array<gyre::socket, 2> fillers;
-        for (gyre::socket& s : fillers) {
-            s = make_client(kind());
-            co_await s.connect_ex(to).nonblocking();
-        }
+        const gyre::socket filler = fill_backlog(listener, kind());
         gyre::socket client = make_client(kind());
         const auto start = gyre::clock::now();
         EXPECT_EQ(co_await client.connect_ex(to).within(30ms), gyre::errc::timed_out);

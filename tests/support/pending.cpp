@@ -45,10 +45,7 @@ public:
     pending_connect(stream_kind kind, bool ex) : kind_(kind), ex_(ex) {
         listener_ = make_listener(kind, 0);
         to_ = listener_.getsockname();
-        for (gyre::socket& s : fillers_) {
-            s = make_client(kind);
-            ::connect(s.fileno(), std::as_const(to_).data(), to_.size());
-        }
+        filler_ = fill_backlog(listener_, kind);
         subject = make_client(kind);
     }
 
@@ -67,8 +64,7 @@ public:
         co_return co_await subject.connect_ex(to_);
     }
     void go_on() override {
-        for (int fd = 0; (fd = ::accept(listener_.fileno(), nullptr, nullptr)) >= 0;)
-            accepted_.push_back(gyre::socket::adopt(fd));
+        accepted_ = gyre::socket::adopt(::accept(listener_.fileno(), nullptr, nullptr));
     }
     bool slow() const override { return kind_ != stream_kind::unix_stream; }
     void check_success() override { EXPECT_EQ(subject.getpeername(), to_); }
@@ -78,8 +74,8 @@ private:
     bool ex_;
     gyre::socket listener_;
     gyre::address to_;
-    std::array<gyre::socket, 2> fillers_;
-    std::vector<gyre::socket> accepted_;
+    gyre::socket filler_;
+    gyre::socket accepted_;
 };
 
 enum class receiving { recv, peek, lease, recvfrom };

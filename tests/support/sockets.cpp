@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <poll.h>
+#include <stdexcept>
 #include <unistd.h>
 
 namespace gyre_test {
@@ -67,6 +68,17 @@ gyre::socket make_listener(stream_kind kind, int backlog) {
 
 gyre::socket make_client(stream_kind kind) {
     return gyre::socket::open(family_of(kind), SOCK_STREAM);
+}
+
+// One and no more: a second one would repeat its SYN, and could take the place that a test has freed
+// for a third.
+gyre::socket fill_backlog(const gyre::socket& listener, stream_kind kind) {
+    gyre::socket filler = make_client(kind);
+    const gyre::address to = listener.getsockname();
+    ::connect(filler.fileno(), to.data(), to.size());
+    if (!wait_readable(listener))
+        throw std::runtime_error("fill_backlog: the client does not arrive");
+    return filler;
 }
 
 pair_of_sockets make_pair(stream_kind kind) {

@@ -44,6 +44,9 @@ struct pair_of_sockets {
 /// A bound and listening socket; port 0, or an abstract name that the kernel chose.
 gyre::socket make_listener(stream_kind kind, int backlog = 128);
 gyre::socket make_client(stream_kind kind);
+/// A client that takes the only place in the queue of a listener with a backlog of 0. Another one
+/// waits until it has been accepted.
+gyre::socket fill_backlog(const gyre::socket& listener, stream_kind kind);
 
 /// Connected through a listener (UNIX as well, so that it has names).
 pair_of_sockets make_pair(stream_kind kind);
