@@ -45,6 +45,8 @@ bool is_cancelled(const std::exception_ptr& failure) noexcept {
     if (!failure)
         return false;
     try {
+        if (failure == detail::cancellation())
+            return true;
         std::rethrow_exception(failure);
     } catch (const error& e) {
         return e.code() == errc::cancelled;
@@ -61,6 +63,12 @@ std::error_code decode(int result) noexcept {
     if (result <= -errc_offset)
         return make_error_code(static_cast<errc>(-result - errc_offset));
     return {-result, std::system_category()};
+}
+
+const std::exception_ptr& cancellation() {
+    static const std::exception_ptr instance =
+        std::make_exception_ptr(error(errc::cancelled, "operation"));
+    return instance;
 }
 
 void throw_error(std::error_code code, const std::string& doing, std::size_t transferred) {

@@ -54,6 +54,9 @@ constexpr int encode(errc value) noexcept {
 }
 std::error_code decode(int result) noexcept;
 
+/// An errc::cancelled that was made once, for what ends so without having thrown it.
+const std::exception_ptr& cancellation();
+
 /// Throws the error that `result` (< 0) stands for: timeout_error for a deadline, else error.
 [[noreturn]] void throw_error(int result, const std::string& doing, std::size_t transferred = 0);
 [[noreturn]] void throw_error(std::error_code code, const std::string& doing,

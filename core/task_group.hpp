@@ -1,5 +1,6 @@
 #pragma once
 
+#include <gyre/core/as_result.hpp>
 #include <gyre/core/future.hpp>
 #include <gyre/core/loop.hpp>
 #include <gyre/core/task.hpp>
@@ -91,10 +92,51 @@ consteval void check_closure() {
 #endif
 }
 
+/// An operation that throws when it fails.
+template <class Awaitable>
+concept throwing_operation =
+    has_outcome<Awaitable> && !noexcept(std::declval<Awaitable&>().await_resume());
+
+/// Awaits an operation for keep(). That it was cancelled becomes the child's failure without having
+/// been thrown: the sleep that loses a race to data is no exception, and must not cost one.
+template <throwing_operation Operation>
+class cancelled_quietly {
+public:
+    explicit cancelled_quietly(Operation&& o) : inner_(std::move(o)) {}
+
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    auto await_suspend(std::coroutine_handle<Promise> child) noexcept {
+        failure_ = &child.promise().failure;
+        return inner_.await_suspend(child);
+    }
+    std::optional<storable_t<await_result_t<Operation>>> await_resume() {
+        auto outcome = inner_.outcome();
+        if (outcome) {
+            if constexpr (std::is_void_v<await_result_t<Operation>>)
+                return std::monostate();
+            else
+                return std::move(*outcome);
+        }
+        if (outcome.error() == errc::cancelled)
+            *failure_ = cancellation();
+        else
+            inner_.await_resume(); // throws
+        return std::nullopt;
+    }
+
+private:
+    Operation inner_;
+    std::exception_ptr* failure_ = nullptr;
+};
+
 /// Runs an awaitable as a child and keeps its result.
 template <class T, class Awaitable>
 task<> keep(std::optional<storable_t<T>>& result, Awaitable a) {
-    if constexpr (std::is_void_v<T>) {
+    if constexpr (throwing_operation<Awaitable>) {
+        if (auto value = co_await cancelled_quietly<Awaitable>(std::move(a)))
+            result.emplace(std::move(*value));
+    } else if constexpr (std::is_void_v<T>) {
         co_await std::move(a);
         result.emplace();
     } else {
