@@ -679,14 +679,6 @@ TEST_P(Loop, ALoopThatLooksBeforeItSleepsDoesAllTheSame) {
         .get();
 }
 
-TEST_P(Loop, AnIdleLoopTakesNoProcessorTime) {
-    gyre::loop_thread network(options());
-    network.start(gyre::sleep_for(0s)).get();
-    const auto before = processor_time();
-    network.start(gyre::sleep_for(50ms)).get();
-    EXPECT_LT(processor_time() - before, 25ms);
-}
-
 // ---- The end -----------------------------------------------------------------------------------
 
 TEST_P(Loop, ItsEndCancelsWhatRuns) {

@@ -6,7 +6,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <dirent.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -53,12 +52,6 @@ std::string why_unavailable(gyre::backend_kind backend) {
         return std::string();
     }();
     return reason;
-}
-
-std::chrono::nanoseconds processor_time() {
-    timespec t{};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
 }
 
 void guard::begin() {

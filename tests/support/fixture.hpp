@@ -25,11 +25,21 @@ inline constexpr bool sanitized = true;
 inline constexpr bool sanitized = false;
 #endif
 
+/// With AddressSanitizer, and UndefinedBehaviorSanitizer, which comes along in every preset.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool address_sanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+inline constexpr bool address_sanitized = true;
+#else
+inline constexpr bool address_sanitized = false;
+#endif
+#else
+inline constexpr bool address_sanitized = false;
+#endif
+
 /// Whether a test can have this backend here; else why not.
 std::string why_unavailable(gyre::backend_kind backend);
-
-/// The processor time of this process so far.
-std::chrono::nanoseconds processor_time();
 
 /// Checks around a test: the process has as many descriptors after it as before, and it ends. A
 /// test that blocks its thread (so that no deadline of a loop helps) is aborted after 60 s.

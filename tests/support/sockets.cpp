@@ -70,8 +70,8 @@ gyre::socket make_client(stream_kind kind) {
     return gyre::socket::open(family_of(kind), SOCK_STREAM);
 }
 
-// One and no more: a second one would repeat its SYN, and could take the place that a test has freed
-// for a third.
+// One and no more: a second one would repeat its SYN, and could take the place that a test has
+// freed for a third.
 gyre::socket fill_backlog(const gyre::socket& listener, stream_kind kind) {
     gyre::socket filler = make_client(kind);
     const gyre::address to = listener.getsockname();

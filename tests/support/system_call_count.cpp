@@ -134,6 +134,16 @@ system_call_count count_system_calls(std::string (*f)(gyre::backend_kind),
     return count;
 }
 
+testing::AssertionResult makes_at_most(unsigned limit, std::string (*f)(gyre::backend_kind),
+                                       gyre::backend_kind backend) {
+    const system_call_count count = count_system_calls(f, backend);
+    if (!count.wrong.empty())
+        return testing::AssertionFailure() << count.wrong;
+    if (count.total() > limit)
+        return testing::AssertionFailure() << "more than " << limit << ": " << count.to_string();
+    return testing::AssertionSuccess();
+}
+
 void count_from_here() {
     syscall(begin_mark);
 }

@@ -2,6 +2,8 @@
 
 #include <gyre/core/backend_choice.hpp>
 
+#include <gtest/gtest.h>
+
 #include <map>
 #include <string>
 
@@ -20,6 +22,11 @@ struct system_call_count {
 /// Runs `f` in a forked process that is traced (ptrace(2)), so that the count is exact.
 system_call_count count_system_calls(std::string (*f)(gyre::backend_kind),
                                      gyre::backend_kind backend);
+
+/// Whether `f` waits instead of spinning: no more than `limit` calls between the marks. That does
+/// not depend on what else the machine does, as processor time would; what spins makes thousands.
+testing::AssertionResult makes_at_most(unsigned limit, std::string (*f)(gyre::backend_kind),
+                                       gyre::backend_kind backend);
 
 /// For `f` to call.
 void count_from_here();
