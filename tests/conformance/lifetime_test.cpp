@@ -162,7 +162,6 @@ std::string destroy_a_loop_with_a_foreign_await(gyre::backend_kind backend) {
         counted frame(alive);
         co_await never();
     };
-    alarm(5);
     {
         gyre::loop_options o;
         o.backend = backend;
