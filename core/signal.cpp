@@ -97,7 +97,7 @@ task<int> wait_for_signal(sigset_t set) {
     for (;;) {
         readable poll(file.d);
         self->waiting = &poll;
-        const int result = co_await std::move(poll);
+        const int result = co_await poll; // an lvalue: of anything else g++ awaits a copy
         self->waiting = nullptr;
         if (self->number != 0)
             co_return self->number;
