@@ -79,6 +79,9 @@ public:
 } // namespace
 
 task<int> wait_for_signal(sigset_t set) {
+    if (sigisemptyset(&set) == 1)
+        throw error(std::make_error_code(std::errc::invalid_argument),
+                    "wait for a signal: no such number");
     if (const int r = pthread_sigmask(SIG_BLOCK, &set, nullptr); r != 0)
         throw error({r, std::system_category()}, "wait for a signal: pthread_sigmask");
     signal_descriptor file(set);

@@ -118,6 +118,16 @@ TEST_P(Signal, WakesALoopThatSleeps) {
     EXPECT_EQ(f.get(), SIGUSR1);
 }
 
+TEST_P(Signal, OfANumberThatIsNoneIsAnInvalidArgument) {
+    run([]() -> gyre::task<> {
+        for (const int number : {0, -1, 10'000}) {
+            EXPECT_EQ(co_await gyre::with_timeout(patience, outcome(gyre::signal(SIGUSR1, number))),
+                      std::errc::invalid_argument);
+            EXPECT_FALSE(is_blocked(SIGUSR1));
+        }
+    });
+}
+
 // ---- Several that wait -------------------------------------------------------------------------
 
 TEST_P(Signal, ReachesEveryTaskOfALoopThatWaits) {
