@@ -10,7 +10,7 @@ namespace gyre {
 
 struct run_options {
     unsigned threads = 1; ///< 0: one for each processor that this process may use
-    loop_options loop;    ///< of every thread
+    loop_options loop{};  ///< of every thread
 };
 
 /// Makes a loop on this thread, runs the task to its end, and gives its result or rethrows.
