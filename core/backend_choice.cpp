@@ -39,11 +39,10 @@ backend_report probe_backends() {
     const auto missing = std::ranges::find_if(
         report.features, [&](const auto& f) { return !f.why_not.empty() && !optional(f); });
     const bool uring = missing == report.features.end();
-    report.features.push_back({"epoll", ""});
-
     report.chosen = uring ? backend_kind::io_uring : backend_kind::epoll;
     report.reason = uring ? "the kernel has all of io_uring that gyre needs"
                           : missing->name + ": " + missing->why_not;
+    report.features.push_back({"epoll", ""});
     if (const char* wish = std::getenv("GYRE_BACKEND"); wish != nullptr && *wish != '\0') {
         const backend_kind kind = parse_backend_kind(wish);
         if (kind != backend_kind::automatic) {
