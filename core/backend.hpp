@@ -3,6 +3,7 @@
 #include <gyre/core/backend_choice.hpp>
 #include <gyre/core/operation.hpp>
 
+#include <cerrno>
 #include <cstdint>
 #include <memory>
 #include <sys/socket.h>
@@ -122,9 +123,18 @@ extern constinit thread_local unsigned inline_budget;
 /// For operations awaited on this thread; nullptr: there is no loop any more.
 void set_current_submitter(submitter* of_loop) noexcept;
 
-/// Both throw gyre::error when descriptors or memory have run out.
+/// Both throw gyre::error: descriptors or memory have run out, or the kernel refuses.
 std::unique_ptr<backend> make_epoll_backend(loop& owner);
 std::unique_ptr<backend> make_io_uring_backend(loop& owner);
+
+/// Makes the backend that is asked for, and says in `kind` which that is. `automatic` is content
+/// with epoll when this process could have a ring, but this loop cannot: that is refused too late
+/// for the choice, by a filter or for want of memory. Descriptors that have run out are an error.
+std::unique_ptr<backend> make_backend(loop& owner, backend_kind& kind);
+
+constexpr bool out_of_descriptors(int code) noexcept {
+    return code == EMFILE || code == ENFILE;
+}
 
 /// What this process can use of io_uring; the first entry stands for the whole. Throws gyre::error
 /// when the answer cannot be had for want of descriptors.

@@ -17,6 +17,16 @@ std::string_view to_string(backend_kind kind) noexcept {
     return "?";
 }
 
+namespace {
+
+/// What GYRE_BACKEND asks for; `automatic` when it is not set.
+backend_kind wish_of_environment() {
+    const char* wish = std::getenv("GYRE_BACKEND");
+    return wish != nullptr && *wish != '\0' ? parse_backend_kind(wish) : backend_kind::automatic;
+}
+
+} // namespace
+
 backend_kind parse_backend_kind(std::string_view name) {
     for (backend_kind kind : {backend_kind::automatic, backend_kind::epoll, backend_kind::io_uring})
         if (name == to_string(kind))
@@ -43,15 +53,12 @@ backend_report probe_backends() {
     report.reason = uring ? "the kernel has all of io_uring that gyre needs"
                           : missing->name + ": " + missing->why_not;
     report.features.push_back({"epoll", ""});
-    if (const char* wish = std::getenv("GYRE_BACKEND"); wish != nullptr && *wish != '\0') {
-        const backend_kind kind = parse_backend_kind(wish);
-        if (kind != backend_kind::automatic) {
-            if (kind == backend_kind::io_uring && !uring)
-                throw error(std::make_error_code(std::errc::not_supported),
-                            "GYRE_BACKEND=io_uring, but " + report.reason);
-            report.chosen = kind;
-            report.reason = "GYRE_BACKEND says so";
-        }
+    if (const backend_kind wish = wish_of_environment(); wish != backend_kind::automatic) {
+        if (wish == backend_kind::io_uring && !uring)
+            throw error(std::make_error_code(std::errc::not_supported),
+                        "GYRE_BACKEND=io_uring, but " + report.reason);
+        report.chosen = wish;
+        report.reason = "GYRE_BACKEND says so";
     }
     return report;
 }
@@ -59,6 +66,23 @@ backend_report probe_backends() {
 backend_kind choose_backend() {
     static const backend_kind chosen = probe_backends().chosen;
     return chosen;
+}
+
+std::unique_ptr<detail::backend> detail::make_backend(loop& owner, backend_kind& kind) {
+    const bool any = kind == backend_kind::automatic;
+    if (any)
+        kind = choose_backend();
+    if (kind == backend_kind::epoll)
+        return make_epoll_backend(owner);
+    try {
+        return make_io_uring_backend(owner);
+    } catch (const error& e) {
+        if (!any || wish_of_environment() != backend_kind::automatic ||
+            out_of_descriptors(e.code().value()))
+            throw;
+    }
+    kind = backend_kind::epoll;
+    return make_epoll_backend(owner);
 }
 
 } // namespace gyre

@@ -31,10 +31,12 @@ struct backend_report {
 };
 
 /// Looks at the running kernel as this process is allowed to use it. Throws gyre::error when there
-/// are no descriptors or memory left to look, or GYRE_BACKEND has an unknown name.
+/// are no descriptors left to look, GYRE_BACKEND has an unknown name, or it asks for io_uring and
+/// that cannot be had.
 backend_report probe_backends();
 
-/// What `automatic` means in this process; probed once.
+/// What `automatic` means in this process; probed once. A loop that is refused its ring later on
+/// takes epoll all the same: loop::backend() tells, and probe_backends() says why.
 backend_kind choose_backend();
 
 } // namespace gyre

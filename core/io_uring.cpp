@@ -6,10 +6,12 @@
 #include <gyre/core/uring_abi.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <climits>
 #include <poll.h>
+#include <string>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -45,11 +47,24 @@ constexpr unsigned setup_flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER
                                  IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
                                  IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
 
-int open_ring(io_uring& ring, unsigned sq, unsigned cq) noexcept {
+int open_ring(io_uring& ring) noexcept {
     io_uring_params params{};
     params.flags = setup_flags;
-    params.cq_entries = cq;
-    return io_uring_queue_init_params(sq, &ring, &params);
+    params.cq_entries = completions;
+    return io_uring_queue_init_params(entries, &ring, &params);
+}
+
+// What a system call of io_uring that failed with `code` says of this kernel, for people.
+std::string why_refused(int code) {
+    switch (code) {
+    case ENOSYS: return "the kernel has no io_uring (before 5.1, or not built in)";
+    case EPERM:
+    case EACCES:
+        return "not permitted: a seccomp filter (containers), or sysctl kernel.io_uring_disabled";
+    case ENOMEM: return "no memory for its rings (ulimit -l, or the limit of a control group)";
+    case EINVAL: return "the kernel lacks SINGLE_ISSUER and DEFER_TASKRUN (before 6.1)";
+    default: return std::system_category().message(code);
+    }
 }
 
 unsigned load_acquire(const unsigned* at) noexcept {
@@ -122,12 +137,12 @@ io_uring_backend::io_uring_backend(loop& owner)
       leases_(new lease_pool(owner.options().lease_size, owner.options().lease_count)) {
     leases_->attach(*this);
     ring_.ring_fd = -1;
-    const auto fail = [this](int code, const char* what) {
+    const auto fail = [this](int code, const std::string& what) {
         close_all();
-        throw error({code, std::system_category()}, what);
+        throw error({code, std::system_category()}, "make an io_uring loop: " + what);
     };
-    if (const int r = open_ring(ring_, entries, completions); r < 0)
-        fail(-r, "make an io_uring loop: io_uring_setup");
+    if (const int r = open_ring(ring_); r < 0)
+        fail(-r, out_of_descriptors(-r) ? "io_uring_setup" : why_refused(-r));
     (void)rings_closed.load(std::memory_order_acquire);
     // Slot i of the queue is always SQE i.
     for (unsigned i = 0; i < ring_.sq.ring_entries; ++i)
@@ -135,7 +150,7 @@ io_uring_backend::io_uring_backend(loop& owner)
     sq_end_ = ring_.sq.ring_entries;
     wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (wake_ < 0)
-        fail(errno, "make an io_uring loop: eventfd");
+        fail(errno, "eventfd");
 }
 
 io_uring_backend::~io_uring_backend() {
@@ -514,30 +529,26 @@ std::unique_ptr<backend> make_io_uring_backend(loop& owner) {
 std::vector<backend_report::feature> probe_io_uring() {
     std::vector<backend_report::feature> found;
     io_uring ring{};
-    const int r = open_ring(ring, 8, 16);
-    switch (-r) {
-    case 0: break;
-    case EMFILE:
-    case ENFILE: throw error({-r, std::system_category()}, "probe io_uring: io_uring_setup");
-    case ENOSYS:
-        found.push_back({"io_uring", "the kernel has no io_uring (before 5.1, or not built in)"});
+    // As large as that of a loop: a small one may be had where that is refused.
+    if (const int r = open_ring(ring); r < 0) {
+        if (out_of_descriptors(-r))
+            throw error({-r, std::system_category()}, "probe io_uring: io_uring_setup");
+        found.push_back({"io_uring", why_refused(-r)});
         return found;
-    case EPERM:
-    case EACCES:
-        found.push_back({"io_uring", "not permitted: a seccomp filter (containers), or "
-                                     "sysctl kernel.io_uring_disabled"});
-        return found;
-    case ENOMEM:
-        found.push_back({"io_uring", "the limit of locked memory is too small (ulimit -l)"});
-        return found;
-    case EINVAL:
-        found.push_back(
-            {"io_uring", "the kernel lacks SINGLE_ISSUER and DEFER_TASKRUN (before 6.1)"});
-        return found;
-    default: found.push_back({"io_uring", std::system_category().message(-r)}); return found;
     }
     found.push_back({"io_uring", ""});
     found.push_back({"io_uring single issuer, deferred task work", ""});
+    // A filter may let a ring be made, and then refuse its use.
+    const long entered =
+        syscall(__NR_io_uring_enter, ring.ring_fd, 0U, 0U, IORING_ENTER_GETEVENTS, nullptr, 0U);
+    found.push_back({"io_uring_enter", entered < 0 ? why_refused(errno) : ""});
+    constexpr unsigned opcodes = 256;
+    alignas(io_uring_probe)
+        std::array<std::byte, sizeof(io_uring_probe) + opcodes * sizeof(io_uring_probe_op)>
+            answer{};
+    auto* const probe = reinterpret_cast<io_uring_probe*>(answer.data());
+    const int asked = io_uring_register_probe(&ring, probe, opcodes);
+    found.push_back({"io_uring_register", asked < 0 ? why_refused(-asked) : ""});
     const auto need = [&](const char* name, bool there, const char* since) {
         found.push_back(
             {name, there ? "" : std::string("the kernel lacks it (before ") + since + ")"});
@@ -545,15 +556,12 @@ std::vector<backend_report::feature> probe_io_uring() {
     need("io_uring wait with a timeout", (ring.features & IORING_FEAT_EXT_ARG) != 0, "5.11");
     need("io_uring without I/O-wait accounting", (ring.features & IORING_FEAT_NO_IOWAIT) != 0,
          "6.15");
-    io_uring_probe* probe = io_uring_get_probe_ring(&ring);
     const auto opcode_there = [&](int code) {
-        return probe != nullptr && io_uring_opcode_supported(probe, code) != 0;
+        return asked >= 0 && io_uring_opcode_supported(probe, code) != 0;
     };
     need("io_uring RECV", opcode_there(IORING_OP_RECV), "5.6");
     need("io_uring POLL_ADD", opcode_there(IORING_OP_POLL_ADD), "5.1");
     need("io_uring ASYNC_CANCEL", opcode_there(IORING_OP_ASYNC_CANCEL), "5.5");
-    if (probe != nullptr)
-        io_uring_free_probe(probe);
     void* memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory != MAP_FAILED) {
         io_uring_buf_reg registration{};

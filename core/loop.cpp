@@ -56,13 +56,11 @@ loop::retry_timer::retry_timer(loop& l) noexcept
       owner(l) {}
 
 loop::loop(loop_options options)
-    : options_(options),
-      kind_(options.backend == backend_kind::automatic ? choose_backend() : options.backend),
-      now_(read_clock()), wheel_(now_), retry_(*this), retry_delay_(retry_delay_min) {
+    : options_(options), kind_(options.backend), now_(read_clock()), wheel_(now_), retry_(*this),
+      retry_delay_(retry_delay_min) {
     detail::require(current_ == nullptr, "a thread has one loop at a time");
     timing_wheel::clear(fresh_);
-    kernel_ = kind_ == backend_kind::io_uring ? detail::make_io_uring_backend(*this)
-                                              : detail::make_epoll_backend(*this);
+    kernel_ = detail::make_backend(*this, kind_);
     inbox_ = std::make_shared<detail::inbox>(*kernel_);
     usual_ = inbox_.get();
     current_ = this;

@@ -139,6 +139,28 @@ TEST(BackendChoice, TakesEpollWhereTheKernelIsTooOldForTheRing) {
     });
 }
 
+TEST(BackendChoice, TakesEpollWhereARingMayBeMadeButNotUsed) {
+    GYRE_NEEDS_IO_URING();
+    in_process([](kind) -> std::string {
+        if (!refuse(__NR_io_uring_enter, EPERM))
+            return std::string(no_filters);
+        return chosen_is(kind::epoll, "io_uring_enter: not permitted") + loop_is(kind::epoll);
+    });
+    in_process([](kind) -> std::string {
+        if (!refuse(__NR_io_uring_register, EPERM))
+            return std::string(no_filters);
+        return chosen_is(kind::epoll, "io_uring_register: not permitted") + loop_is(kind::epoll);
+    });
+}
+
+TEST(BackendChoice, TakesEpollWhereTheRingOfALoopDoesNotFitIntoTheMemoryThatIsAllowed) {
+    in_process([](kind) -> std::string {
+        if (!refuse(__NR_io_uring_setup, ENOMEM, 64)) // small rings can be had
+            return std::string(no_filters);
+        return chosen_is(kind::epoll, "memory") + loop_is(kind::epoll);
+    });
+}
+
 TEST(BackendChoice, IsWhatTheLoopGetsWhateverTheLimitOfLockedMemory) {
     in_process([](kind) -> std::string {
         const rlimit none{0, 0};
@@ -157,6 +179,22 @@ TEST(BackendChoice, TheThreadsOfARunFallBackTogether) {
             co_await next_turn();
         });
         return on_epoll == 3 ? "" : "not all of them";
+    });
+}
+
+TEST(BackendChoice, ALoopThatIsRefusedItsRingLaterTakesEpollAndTheReportSaysWhy) {
+    GYRE_NEEDS_IO_URING();
+    in_process([](kind) -> std::string {
+        const std::string before = loop_is(kind::io_uring);
+        if (!refuse(__NR_io_uring_setup, EPERM))
+            return std::string(no_filters);
+        return before + loop_is(kind::epoll) + chosen_is(kind::epoll, "seccomp");
+    });
+    in_process([](kind) -> std::string {
+        const std::string before = loop_is(kind::io_uring);
+        if (!refuse(__NR_io_uring_setup, ENOMEM))
+            return std::string(no_filters);
+        return before + loop_is(kind::epoll) + chosen_is(kind::epoll, "memory");
     });
 }
 
@@ -216,6 +254,27 @@ TEST(BackendChoice, WithTooFewDescriptorsNoLoopIsMadeHoweverManyThereAre) {
 }
 
 // ---- By name -----------------------------------------------------------------------------------
+
+TEST(BackendChoice, AskedForByNameIoUringIsHadOrAnErrorThatSaysWhy) {
+    in_process([](kind) -> std::string {
+        if (!refuse(__NR_io_uring_setup, EPERM))
+            return std::string(no_filters);
+        return throws([] { gyre::loop loop(by_name(kind::io_uring)); }, code_of_errno(EPERM),
+                      "make an io_uring loop: not permitted: a seccomp filter");
+    });
+    in_process([](kind) -> std::string {
+        if (!refuse(__NR_io_uring_setup, ENOSYS))
+            return std::string(no_filters);
+        return throws([] { gyre::loop loop(by_name(kind::io_uring)); }, code_of_errno(ENOSYS),
+                      "the kernel has no io_uring");
+    });
+    in_process([](kind) -> std::string {
+        if (!refuse(__NR_io_uring_setup, ENOMEM, 64))
+            return std::string(no_filters);
+        return throws([] { gyre::loop loop(by_name(kind::io_uring)); }, code_of_errno(ENOMEM),
+                      "memory");
+    });
+}
 
 TEST(BackendChoice, AskedForByNameEpollIsHadWhateverTheRest) {
     in_process([](kind) -> std::string {
@@ -278,6 +337,17 @@ TEST(BackendChoice, IoUringThatTheEnvironmentAsksForAndThatIsRefusedIsAnErrorTha
         const auto code = std::make_error_code(std::errc::not_supported);
         return throws([] { gyre::probe_backends(); }, code, "seccomp") +
                throws([] { gyre::loop loop; }, code, "GYRE_BACKEND=io_uring, but");
+    });
+}
+
+TEST(BackendChoice, IoUringThatTheEnvironmentAsksForAndThatIsRefusedLaterIsAnError) {
+    GYRE_NEEDS_IO_URING();
+    in_process([](kind) -> std::string {
+        setenv("GYRE_BACKEND", "io_uring", 1);
+        const std::string before = loop_is(kind::io_uring);
+        if (!refuse(__NR_io_uring_setup, EPERM))
+            return std::string(no_filters);
+        return before + throws([] { gyre::loop loop; }, code_of_errno(EPERM), "not permitted");
     });
 }
 
