@@ -40,13 +40,17 @@ public:
                 throw error(errc::broken, "the loop was stopped before the task ended");
             f.get();
         } catch (...) {
-            std::lock_guard lock(mutex_);
-            if (!failure_) {
-                failure_ = std::current_exception();
-                for (future<>* f : running_)
-                    f->cancel();
-            }
+            fail(std::current_exception());
         }
+    }
+
+    void fail(std::exception_ptr e) noexcept {
+        std::lock_guard lock(mutex_);
+        if (failure_)
+            return;
+        failure_ = std::move(e);
+        for (future<>* f : running_)
+            f->cancel();
     }
 
     void check() {
@@ -67,9 +71,13 @@ void run_threads(const run_options& options, task<> (*make)(void*), void* factor
     crew c;
     {
         std::vector<std::jthread> others;
-        for (unsigned i = 1; i < n; ++i)
-            others.push_back(start_thread([&] { c.work(options, make, factory); }));
-        c.work(options, make, factory);
+        try {
+            for (unsigned i = 1; i < n; ++i)
+                others.push_back(start_thread([&] { c.work(options, make, factory); }));
+            c.work(options, make, factory);
+        } catch (...) { // no more threads: those that there are would be waited for without end
+            c.fail(std::current_exception());
+        }
     }
     c.check();
 }

@@ -26,7 +26,8 @@ void run_threads(const run_options& options, task<> (*make)(void*), void* factor
 
 /// One loop a thread, this thread being one of them; each runs the task that `factory()` makes on
 /// it. Returns when all have ended. The first that fails cancels the others, and its exception is
-/// thrown. `factory` is called on several threads at once.
+/// thrown; a thread that cannot be started is such a failure (std::system_error). `factory` is
+/// called on several threads at once.
 template <class F>
 void run(const run_options& options, F factory) {
     detail::run_threads(
