@@ -8,11 +8,12 @@ namespace gyre {
 loop_thread::loop_thread(loop_options options) {
     std::promise<gyre::loop*> made;
     std::future<gyre::loop*> ready = made.get_future();
-    thread_ = detail::start_thread([options, promise = std::move(made)]() mutable {
+    thread_ = detail::start_thread([this, options, promise = std::move(made)]() mutable {
         try {
             gyre::loop l(options);
             promise.set_value(&l);
             l.run();
+            leaving_.acquire(); // stopped by others, the loop stays good for posts and starts
         } catch (...) {
             promise.set_exception(std::current_exception());
         }
@@ -22,6 +23,7 @@ loop_thread::loop_thread(loop_options options) {
 
 loop_thread::~loop_thread() {
     loop_->stop();
+    leaving_.release();
 }
 
 } // namespace gyre

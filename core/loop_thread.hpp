@@ -2,7 +2,7 @@
 
 #include <gyre/core/loop.hpp>
 
-#include <memory>
+#include <semaphore>
 #include <thread>
 
 namespace gyre {
@@ -32,11 +32,13 @@ public:
         loop_->post(std::move(f));
     }
 
-    /// Good for post, start and stop, as long as this lives.
+    /// Good for post, start and stop, as long as this lives. Once stopped it does not run again:
+    /// what is left of its computations ends when this is destroyed.
     gyre::loop& loop() noexcept { return *loop_; }
 
 private:
     gyre::loop* loop_ = nullptr;
+    std::binary_semaphore leaving_{0};
     std::jthread thread_;
 };
 
