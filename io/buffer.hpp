@@ -35,7 +35,8 @@ private:
 };
 
 /// Memory to send: made from any contiguous range of bytes, or a string literal (without the NUL
-/// that ends it). The memory must stay until the operation that it was given to has ended.
+/// that ends it; a constant array of characters with such an end counts as one). The memory must
+/// stay until the operation that it was given to has ended.
 class const_buffer {
 public:
     template <detail::bytes_range R>
@@ -44,7 +45,10 @@ public:
                  std::ranges::size(range)) {}
     template <std::size_t N>
     const_buffer(const char (&literal)[N]) noexcept
-        : bytes_(reinterpret_cast<const std::byte*>(literal), N - 1) {}
+        : bytes_(reinterpret_cast<const std::byte*>(literal), N - (literal[N - 1] == '\0')) {}
+    template <std::size_t N>
+    const_buffer(const char8_t (&literal)[N]) noexcept
+        : bytes_(reinterpret_cast<const std::byte*>(literal), N - (literal[N - 1] == u8'\0')) {}
     template <std::size_t N>
     const_buffer(char (&array)[N]) noexcept
         : bytes_(reinterpret_cast<const std::byte*>(array), N) {}
