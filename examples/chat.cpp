@@ -1,4 +1,4 @@
-// A room over TCP: what one says, all others read.
+// A room over TCP: what one says, all others read. Until SIGINT or SIGTERM.
 //
 //     build/release/examples/chat 127.0.0.1:7001
 //     nc 127.0.0.1 7001          (in several terminals)
@@ -68,6 +68,10 @@ gyre::task<> serve(gyre::address at) {
     });
 }
 
+gyre::task<> serve_until_stopped(gyre::address at) {
+    co_await gyre::race(gyre::signal(SIGINT, SIGTERM), serve(at));
+}
+
 } // namespace
 
 int main(int argc, char** argv) try {
@@ -75,7 +79,7 @@ int main(int argc, char** argv) try {
         std::fprintf(stderr, "usage: chat ADDRESS (such as 127.0.0.1:7001)\n");
         return 2;
     }
-    gyre::run(serve(gyre::address::parse(argv[1])));
+    gyre::run(serve_until_stopped(gyre::address::parse(argv[1])));
 } catch (const std::exception& e) {
     std::fprintf(stderr, "chat: %s\n", e.what());
     return 1;

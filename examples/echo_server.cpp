@@ -49,10 +49,6 @@ gyre::task<> serve_datagrams(gyre::socket s) {
     }
 }
 
-gyre::task<int> stop_signal() {
-    return gyre::signal(SIGINT, SIGTERM);
-}
-
 gyre::task<> serve(const command_line& line) {
     const gyre::address at = gyre::address::parse(line.address);
     gyre::socket s;
@@ -67,10 +63,16 @@ gyre::task<> serve(const command_line& line) {
                 s.getsockname().to_string().c_str(),
                 std::string(to_string(gyre::loop::current()->backend())).c_str());
     std::fflush(stdout);
-    gyre::task<> service =
-        line.datagrams ? serve_datagrams(std::move(s)) : serve_streams(std::move(s), line.deadline);
-    co_await gyre::race(std::move(service), stop_signal());
-    if (at.is_unix_path())
+    if (line.datagrams)
+        co_await serve_datagrams(std::move(s));
+    else
+        co_await serve_streams(std::move(s), line.deadline);
+}
+
+// The signals come first: from then on they do not end the process, but this.
+gyre::task<> serve_until_stopped(const command_line& line) {
+    co_await gyre::race(gyre::signal(SIGINT, SIGTERM), serve(line));
+    if (const gyre::address at = gyre::address::parse(line.address); at.is_unix_path())
         unlink(std::string(at.path()).c_str());
 }
 
@@ -78,7 +80,7 @@ gyre::task<> serve(const command_line& line) {
 
 int main(int argc, char** argv) try {
     const command_line line = parse_command_line(argc, argv);
-    gyre::run(line.run, [&] { return serve(line); });
+    gyre::run(line.run, [&] { return serve_until_stopped(line); });
 } catch (const std::exception& e) {
     std::fprintf(stderr, "echo_server: %s\n", e.what());
     return 1;

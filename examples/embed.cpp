@@ -30,12 +30,14 @@ gyre::task<> count(const long& bytes) {
     for (;;) {
         co_await gyre::sleep_for(1s);
         std::printf("%ld bytes echoed\n", bytes);
+        std::fflush(stdout);
     }
 }
 
 gyre::task<> serve(gyre::address at) {
     gyre::socket listener = co_await gyre::create_server(at);
     std::printf("listening on %s\n", listener.getsockname().to_string().c_str());
+    std::fflush(stdout);
     long bytes = 0;
     co_await gyre::with_group([&](gyre::task_group& group) -> gyre::task<> {
         group.spawn(count(bytes));

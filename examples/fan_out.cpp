@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-gyre::task<> ask(gyre::address to, int& answered) {
+gyre::task<> ask(gyre::address to, long& answered) {
     gyre::socket s = co_await gyre::create_connection(to, {.timeout = 5s});
     co_await s.sendall("ping");
     std::array<std::byte, 16> buffer;
@@ -23,24 +23,25 @@ gyre::task<> ask(gyre::address to, int& answered) {
         ++answered;
 }
 
-gyre::task<> fan_out(gyre::address to, int connections) {
+gyre::task<> fan_out(gyre::address to, long connections) {
     const auto start = gyre::clock::now();
-    int answered = 0;
+    long answered = 0;
     co_await gyre::with_group([&](gyre::task_group& children) -> gyre::task<> {
-        for (int i = 0; i < connections; ++i)
+        for (long i = 0; i < connections; ++i)
             children.spawn(ask(to, answered));
         co_return;
     });
     const auto took = std::chrono::ceil<std::chrono::milliseconds>(gyre::clock::now() - start);
-    std::printf("%d connections answered within %ld ms\n", answered,
+    std::printf("%ld connections answered within %ld ms\n", answered,
                 static_cast<long>(took.count()));
 }
 
 } // namespace
 
 int main(int argc, char** argv) try {
-    const int connections = argc == 3 ? std::atoi(argv[2]) : 0;
-    if (connections <= 0) {
+    char* end = nullptr;
+    const long connections = argc == 3 ? std::strtol(argv[2], &end, 10) : 0;
+    if (connections <= 0 || *end != '\0') {
         std::fprintf(stderr, "usage: fan_out ADDRESS CONNECTIONS (a positive number)\n");
         return 2;
     }

@@ -1,4 +1,5 @@
-// Answers every GET with a greeting, keeping connections alive: for curl and wrk.
+// Answers every GET with a greeting, keeping connections alive, until SIGINT or SIGTERM: for curl
+// and wrk.
 //
 //     build/release/examples/http_hello 127.0.0.1:8080
 //     curl http://127.0.0.1:8080/            hello from gyre
@@ -68,6 +69,10 @@ gyre::task<> serve(gyre::address at) {
     });
 }
 
+gyre::task<> serve_until_stopped(gyre::address at) {
+    co_await gyre::race(gyre::signal(SIGINT, SIGTERM), serve(at));
+}
+
 } // namespace
 
 int main(int argc, char** argv) try {
@@ -75,7 +80,7 @@ int main(int argc, char** argv) try {
         std::fprintf(stderr, "usage: http_hello ADDRESS (such as 127.0.0.1:8080)\n");
         return 2;
     }
-    gyre::run(serve(gyre::address::parse(argv[1])));
+    gyre::run(serve_until_stopped(gyre::address::parse(argv[1])));
 } catch (const std::exception& e) {
     std::fprintf(stderr, "http_hello: %s\n", e.what());
     return 1;

@@ -1,0 +1,535 @@
+"""Every example, run as its first comment says, by the clients that people have: nc, socat, curl.
+
+run_examples.py SOURCES PROGRAMS    the folders of the examples and of what is built from them
+
+A client that is not installed skips its tests, and says so.
+"""
+
+import faulthandler
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+PROGRAMS = Path(sys.argv.pop())
+SOURCES = Path(sys.argv.pop())
+PATIENCE = 30
+LOOPBACK = ("127.0.0.1:0", "[::1]:0")
+
+
+def have_nc():
+    """Debian has two that are called so; only that of OpenBSD knows -N and -U."""
+    if not shutil.which("nc"):
+        return False
+    text = subprocess.run(["nc", "-h"], capture_output=True, text=True, timeout=PATIENCE)
+    return "-N" in text.stdout + text.stderr
+
+
+needs_nc = unittest.skipUnless(have_nc(), "nc of netcat-openbsd is not installed")
+needs_socat = unittest.skipUnless(shutil.which("socat"), "socat is not installed")
+needs_curl = unittest.skipUnless(shutil.which("curl"), "curl is not installed")
+
+
+class Program:
+    """A process whose output is waited for, never longer than PATIENCE."""
+
+    def __init__(self, *command):
+        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.heard = b""
+        self.over = False
+        self.news = threading.Condition()
+        # Always read: a program that nobody listens to would wait for its pipe.
+        self.listener = threading.Thread(target=self.listen, daemon=True)
+        self.listener.start()
+
+    def listen(self):
+        while part := os.read(self.process.stdout.fileno(), 65536):
+            with self.news:
+                self.heard += part
+                self.news.notify_all()
+        with self.news:
+            self.over = True
+            self.news.notify_all()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait(PATIENCE)
+        self.listener.join(PATIENCE)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                pass
+
+    def say(self, text):
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def hear(self, pattern):
+        """Waits for output that matches, and takes it with all before; the match."""
+        with self.news:
+            match = None
+
+            def there():
+                nonlocal match
+                match = re.search(pattern.encode(), self.heard)
+                return match or self.over
+            self.news.wait_for(there, PATIENCE)
+            if not match:
+                raise AssertionError(f"{pattern!r} not heard, but {self.heard[-1000:]!r}"
+                                     + (" and then the end" if self.over else ""))
+            self.heard = self.heard[match.end():]
+            return match
+
+    def end(self, number=None):
+        """After a signal, or by itself: its status, and what it said on stderr."""
+        if number is not None:
+            self.process.send_signal(number)
+        self.process.wait(PATIENCE)
+        return self.process.returncode, self.process.stderr.read().decode()
+
+
+def example(name, *arguments, **how):
+    """Runs it to its end."""
+    return subprocess.run([PROGRAMS / name, *arguments], capture_output=True, text=True,
+                          timeout=PATIENCE, **how)
+
+
+class Server(Program):
+    """An example that serves, once it says where: host, port, and the address as it is written."""
+
+    def __init__(self, name, *arguments):
+        super().__init__(PROGRAMS / name, *arguments)
+        said = self.hear(r"(?:listening on |the room is open at |http://)([^\s/]\S*?)/?(?: .*)?\n")
+        self.address = said[1].decode()
+        self.line = said[0].decode()
+        self.host, _, self.port = self.address.removeprefix("udp:").rpartition(":")
+        self.host = self.host.strip("[]")
+
+
+class Case(unittest.TestCase):
+    def ends_well(self, server, number=signal.SIGTERM):
+        self.assertEqual(server.end(number), (0, ""))
+
+    def echoes(self, client, text="hello\n"):
+        client.say(text)
+        client.hear(re.escape(text))
+
+    def refused(self, result, status, *words):
+        """One clear line, and that status."""
+        self.assertEqual(result.returncode, status, result)
+        self.assertEqual(result.stdout, "", result)
+        self.assertRegex(result.stderr, r"\A[^\n]+\n\Z")
+        for word in words:
+            self.assertIn(word, result.stderr)
+
+
+class TheFolder(Case):
+    def test_every_example_begins_with_the_command_that_runs_it(self):
+        for source in SOURCES.glob("*.cpp"):
+            with self.subTest(source.name):
+                comment = re.match(r"(?://.*\n)+", source.read_text())[0]
+                self.assertIn(f"build/release/examples/{source.stem}", comment)
+
+    def test_every_example_is_run_here(self):
+        here = Path(__file__).read_text()
+        for source in SOURCES.glob("*.cpp"):
+            self.assertRegex(here, rf'(?:Server|Program|example)\((?:PROGRAMS / )?"{source.stem}"')
+
+
+class EchoServer(Case):
+    @needs_nc
+    def test_echoes_what_nc_sends(self):
+        for at in LOOPBACK:
+            with self.subTest(at), Server("echo_server", at) as server:
+                answer = subprocess.run(["nc", "-N", server.host, server.port], input="hello\n",
+                                        capture_output=True, text=True, timeout=PATIENCE)
+                self.assertEqual((answer.returncode, answer.stdout), (0, "hello\n"), answer)
+                self.ends_well(server)
+
+    @needs_nc
+    def test_echoes_what_is_larger_than_all_buffers(self):
+        data = os.urandom(1 << 20) * 6
+        with Server("echo_server", LOOPBACK[0]) as server:
+            answer = subprocess.run(["nc", "-N", server.host, server.port], input=data,
+                                    capture_output=True, timeout=PATIENCE)
+            self.assertEqual(answer.returncode, 0)
+            self.assertTrue(answer.stdout == data, f"{len(answer.stdout)} bytes came back")
+            self.ends_well(server)
+
+    @needs_nc
+    def test_echoes_datagrams(self):
+        for at in LOOPBACK:
+            with self.subTest(at), Server("echo_server", "udp:" + at) as server:
+                self.assertTrue(server.address.startswith("udp:"), server.line)
+                with Program("nc", "-u", server.host, server.port) as client:
+                    self.echoes(client)
+                    self.echoes(client, "again\n")
+                self.ends_well(server)
+
+    @needs_nc
+    def test_echoes_at_a_unix_path_and_removes_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "echo.sock")
+            with Server("echo_server", f"unix:{path}") as server:
+                with Program("nc", "-U", path) as client:
+                    self.echoes(client)
+                self.ends_well(server)
+            self.assertFalse(path.exists())
+
+    @needs_socat
+    def test_echoes_at_an_abstract_name(self):
+        name = f"gyre-echo-{os.getpid()}"
+        with Server("echo_server", f"unix:@{name}") as server:
+            with Program("socat", "-", f"ABSTRACT-CONNECT:{name}") as client:
+                self.echoes(client)
+            self.ends_well(server)
+
+    @needs_socat
+    def test_echoes_to_many_at_once(self):
+        with Server("echo_server", LOOPBACK[0]) as server:
+            clients = [Program("socat", "-", f"TCP:{server.address}") for _ in range(5)]
+            for client in clients:
+                self.echoes(client)
+            for client in reversed(clients):
+                self.echoes(client, "again\n")
+                client.__exit__()
+            self.ends_well(server)
+
+    @needs_socat
+    def test_with_threads_each_has_a_listener_on_the_port(self):
+        for at in ("127.0.0.1:0", "udp:127.0.0.1:0"):
+            with self.subTest(at):
+                # A port that all of them are told: 0 would give each another.
+                kind = socket.SOCK_DGRAM if at.startswith("udp") else socket.SOCK_STREAM
+                with socket.socket(type=kind) as free:
+                    free.bind(("127.0.0.1", 0))
+                    port = free.getsockname()[1]
+                address = at.replace(":0", f":{port}")
+                with Server("echo_server", address, "--threads", "3") as server:
+                    server.hear("listening on .*\n")
+                    server.hear("listening on .*\n")
+                    protocol = "UDP" if at.startswith("udp") else "TCP"
+                    for _ in range(6):
+                        with Program("socat", "-", f"{protocol}:127.0.0.1:{port}") as client:
+                            self.echoes(client)
+                    self.ends_well(server)
+
+    @needs_nc
+    def test_says_which_backend_it_is_on(self):
+        for backend in ("epoll", "io_uring"):
+            result = Program(PROGRAMS / "echo_server", LOOPBACK[0], "--backend", backend)
+            with self.subTest(backend), result as server:
+                try:
+                    where = server.hear(r"listening on 127\.0\.0\.1:(\d+) \((\w+)\)\n")
+                except AssertionError:
+                    self.assertEqual(backend, "io_uring")
+                    self.skipTest("io_uring cannot be had")
+                self.assertEqual(where[2].decode(), backend)
+                with Program("nc", "127.0.0.1", where[1].decode()) as client:
+                    self.echoes(client)
+                self.ends_well(server)
+
+    @needs_nc
+    @needs_socat
+    def test_after_the_deadline_a_silent_connection_is_ended_and_others_go_on(self):
+        with Server("echo_server", LOOPBACK[0], "--deadline", "0.2") as server:
+            with Program("socat", "-", f"TCP:{server.address}") as silent:
+                self.assertEqual(silent.end(), (0, ""))  # socat ends with its connection
+            with Program("nc", server.host, server.port) as client:
+                self.echoes(client)
+            self.ends_well(server)
+
+    @needs_socat
+    def test_each_signal_ends_it_and_its_connections(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(number), Server("echo_server", LOOPBACK[0]) as server:
+                with Program("socat", "-", f"TCP:{server.address}") as client:
+                    self.echoes(client)
+                    self.ends_well(server, number)
+                    client.process.wait(PATIENCE)
+
+    def test_wrong_options_are_one_line_and_status_2(self):
+        for arguments in ((), ("127.0.0.1",), ("127.0.0.1:x",), ("127.0.0.1:70000",),
+                          ("localhost:7000",), ("127.0.0.1:0", "--backend", "kqueue"),
+                          ("127.0.0.1:0", "--threads", "-1"), ("127.0.0.1:0", "--deadline", "0"),
+                          ("127.0.0.1:0", "--deadline", "soon"), ("127.0.0.1:0", "--frob"),
+                          ("127.0.0.1:0", "127.0.0.1:0"), ("unix:",)):
+            with self.subTest(arguments):
+                self.refused(example("echo_server", *arguments), 2, "echo_server: ")
+
+    def test_help_is_no_error(self):
+        result = example("echo_server", "--help")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        for option in ("address", "--backend", "--deadline", "--threads", "--busy-poll"):
+            self.assertIn(option, result.stdout)
+
+    def test_an_unknown_backend_in_the_environment_is_one_line(self):
+        result = example("echo_server", LOOPBACK[0], env={**os.environ, "GYRE_BACKEND": "kqueue"})
+        self.refused(result, 1, "kqueue")
+
+
+class EchoClient(Case):
+    def test_prints_what_comes_back(self):
+        with Server("echo_server", LOOPBACK[0]) as server:
+            for host in ("localhost", "127.0.0.1"):
+                result = example("echo_client", host, server.port, input="one\ntwo\n")
+                self.assertEqual((result.returncode, result.stdout, result.stderr),
+                                 (0, "one\ntwo\n", ""))
+            long = "x" * 100_000 + "\n"
+            result = example("echo_client", "localhost", server.port, input=long)
+            self.assertTrue(result.stdout == long, f"{len(result.stdout)} characters came back")
+            self.ends_well(server)
+
+    def test_nobody_there_is_one_line_that_names_the_address(self):
+        with socket.socket() as bound:  # but it does not listen
+            bound.bind(("127.0.0.1", 0))
+            port = bound.getsockname()[1]
+            result = example("echo_client", "127.0.0.1", str(port), input="one\n")
+        self.refused(result, 1, f"127.0.0.1:{port}", "refused")
+
+    @needs_socat
+    def test_a_server_that_does_not_echo_is_one_line(self):
+        with Program("socat", "-d", "-d", "TCP-LISTEN:0,bind=127.0.0.1",
+                     "SYSTEM:head -n 1") as other:
+            listening = b""
+            while not (where := re.search(rb"listening on .*127\.0\.0\.1:(\d+)", listening)):
+                listening += os.read(other.process.stderr.fileno(), 4096)
+            result = example("echo_client", "127.0.0.1", where[1].decode(), input="one\ntwo\n")
+        self.assertEqual((result.returncode, result.stdout), (1, "one\n"), result)
+        self.assertRegex(result.stderr, r"\Aecho_client: [^\n]+\n\Z")
+
+    def test_wrong_options_are_one_line_and_status_2(self):
+        for arguments in ((), ("localhost",), ("localhost", "0"), ("localhost", "70000"),
+                          ("localhost", "http"), ("localhost", "7x"), ("localhost", "-1"),
+                          ("localhost", ""), ("localhost", "7", "8")):
+            with self.subTest(arguments):
+                self.refused(example("echo_client", *arguments), 2, "usage: echo_client")
+
+
+class HttpHello(Case):
+    def curl(self, *arguments):
+        return subprocess.run(["curl", "--silent", "--show-error", "--noproxy", "*", *arguments],
+                              capture_output=True, text=True, timeout=PATIENCE)
+
+    @needs_curl
+    def test_greets_curl(self):
+        for at in LOOPBACK:
+            with self.subTest(at), Server("http_hello", at) as server:
+                result = self.curl(f"http://{server.address}/")
+                self.assertEqual((result.returncode, result.stdout), (0, "hello from gyre\n"),
+                                 result)
+                self.ends_well(server)
+
+    @needs_curl
+    def test_keeps_the_connection_for_a_second_request(self):
+        with Server("http_hello", LOOPBACK[0]) as server:
+            url = f"http://{server.address}/"
+            result = self.curl("--write-out", "%{num_connects} %{http_code}\n", url, url)
+            self.assertEqual(result.stdout, "hello from gyre\n1 200\nhello from gyre\n0 200\n")
+            self.ends_well(server)
+
+    @needs_curl
+    def test_closes_when_it_is_asked_to(self):
+        with Server("http_hello", LOOPBACK[0]) as server:
+            url = f"http://{server.address}/"
+            result = self.curl("--header", "Connection: close", "--write-out", "%{num_connects}\n",
+                               url, url)
+            self.assertEqual(result.stdout, "hello from gyre\n1\nhello from gyre\n1\n")
+            self.ends_well(server)
+
+    @needs_curl
+    def test_refuses_what_is_no_get(self):
+        with Server("http_hello", LOOPBACK[0]) as server:
+            result = self.curl("--data", "text", "--include", f"http://{server.address}/")
+            self.assertIn("405 Method Not Allowed", result.stdout)
+            self.assertIn("Allow: GET", result.stdout)
+            self.ends_well(server)
+
+    @needs_curl
+    def test_refuses_a_header_without_end(self):
+        with Server("http_hello", LOOPBACK[0]) as server:
+            result = self.curl("--header", "X: " + "x" * 100_000, "--include",
+                               f"http://{server.address}/")
+            self.assertIn("431 Request Header Fields Too Large", result.stdout)
+            self.ends_well(server)
+
+    @needs_nc
+    def test_answers_requests_that_come_together(self):
+        with Server("http_hello", LOOPBACK[0]) as server:
+            requests = "GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 100
+            result = subprocess.run(["nc", "-N", server.host, server.port], input=requests,
+                                    capture_output=True, text=True, timeout=PATIENCE)
+            self.assertEqual(result.stdout.count("hello from gyre"), 100)
+            self.ends_well(server)
+
+
+class Chat(Case):
+    @needs_nc
+    @needs_socat
+    def test_what_one_says_all_others_read(self):
+        with Server("chat", LOOPBACK[0]) as room, \
+                Program("nc", room.host, room.port) as one, \
+                Program("socat", "-", f"TCP:{room.address}") as two, \
+                Program("nc", room.host, room.port) as three:
+            guests = (one, two, three)
+            names = []
+            for guest in guests:  # each is there when it reads that somebody comes in
+                guest.hear(r"127\.0\.0\.1:\d+ comes in\n")
+            for guest in guests:
+                guest.say("hello\n")
+                heard = {other.hear(r"(127\.0\.0\.1:\d+): hello\n")[1]
+                         for other in guests if other is not guest}
+                self.assertEqual(len(heard), 1, "the same name for all")
+                names += heard
+                self.assertNotIn(b": hello", guest.heard)
+            self.assertEqual(len(set(names)), 3)
+            two.process.stdin.close()
+            one.hear(re.escape(names[1].decode()) + " leaves\n")
+            three.hear(re.escape(names[1].decode()) + " leaves\n")
+            one.say("still here\n")
+            three.hear(re.escape(names[0].decode()) + ": still here\n")
+            self.ends_well(room)
+
+    @needs_nc
+    def test_a_guest_who_does_not_read_is_shown_out(self):
+        with Server("chat", LOOPBACK[0]) as room, socket.socket() as deaf, \
+                Program("nc", room.host, room.port) as talker:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.settimeout(PATIENCE)
+            deaf.connect((room.host, int(room.port)))
+            talker.hear("comes in\n")
+            name = "%s:%d" % deaf.getsockname()
+            for _ in range(1000):
+                if f"{name} leaves".encode() in talker.heard:
+                    break
+                talker.say("x" * 65535 + "\n")
+            talker.hear(re.escape(name) + " leaves\n")
+            self.ends_well(room)
+
+
+class Embed(Case):
+    @needs_nc
+    def test_echoes_counts_and_ends_with_enter(self):
+        with Server("embed", LOOPBACK[0]) as server:
+            with Program("nc", server.host, server.port) as client:
+                self.echoes(client)
+                server.hear("6 bytes echoed\n")
+                self.echoes(client, "more\n")
+            server.say("\n")
+            self.assertEqual(server.end(), (0, ""))
+
+
+class FanOut(Case):
+    def test_every_connection_is_answered(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard != resource.RLIM_INFINITY and hard < 1100:
+            self.skipTest("1000 connections need more descriptors than are allowed here")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1100), hard))
+        try:
+            with Server("echo_server", LOOPBACK[0]) as server:
+                result = example("fan_out", server.address, "1000")
+                self.assertEqual((result.returncode, result.stderr), (0, ""), result)
+                self.assertRegex(result.stdout, r"\A1000 connections answered within \d+ ms\n\Z")
+                self.ends_well(server)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    def test_nobody_there_is_one_line_that_names_the_address(self):
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            address = "127.0.0.1:%d" % bound.getsockname()[1]
+            self.refused(example("fan_out", address, "10"), 1, address, "refused")
+
+    def test_wrong_options_are_one_line_and_status_2(self):
+        for arguments in ((), ("127.0.0.1:7000",), ("127.0.0.1:7000", "0"),
+                          ("127.0.0.1:7000", "-3"), ("127.0.0.1:7000", "many"),
+                          ("127.0.0.1:7000", "10x")):
+            with self.subTest(arguments):
+                self.refused(example("fan_out", *arguments), 2, "usage: fan_out")
+
+
+class Threads(Case):
+    def test_every_thread_has_its_answers(self):
+        with Server("echo_server", LOOPBACK[0]) as server:
+            result = example("threads", server.address)
+            self.assertEqual((result.returncode, result.stderr), (0, ""), result)
+            self.assertEqual(sorted(result.stdout.splitlines()),
+                             [f"thread {n}: 100 answers" for n in range(4)])
+            self.ends_well(server)
+
+    def test_nobody_there_is_said_by_each(self):
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            address = "127.0.0.1:%d" % bound.getsockname()[1]
+            result = example("threads", address)
+        self.assertEqual(result.stdout.count(f"{address}: Connection refused"), 4, result)
+
+
+class Timeout(Case):
+    def test_shows_each_way(self):
+        result = example("timeout")
+        self.assertEqual((result.returncode, result.stderr), (0, ""), result)
+        lines = result.stdout.splitlines()
+        self.assertEqual(len(lines), 5, lines)
+        at = r"recv from 127\.0\.0\.1:\d+: "
+        self.assertRegex(lines[0], at + r"Deadline exceeded \(own deadline, 100 ms\)")
+        self.assertRegex(lines[1], at + r"Deadline exceeded \(default of the socket, 50 ms\)")
+        self.assertRegex(lines[2], at + r".*\(did not wait\)")
+        self.assertRegex(lines[3], r"Deadline exceeded \(a whole conversation, 100 ms\)")
+        self.assertEqual(lines[4], "no exception: Deadline exceeded")
+
+
+class EveryServer(Case):
+    def test_without_an_address_says_how_it_is_used(self):
+        for name in ("chat", "embed", "http_hello", "threads"):
+            for arguments in ((), ("127.0.0.1:0", "127.0.0.1:0")):
+                with self.subTest((name, arguments)):
+                    self.refused(example(name, *arguments), 2, f"usage: {name}")
+
+    def test_what_is_no_address_is_one_line_that_names_it(self):
+        for name, *more in (("chat",), ("embed",), ("http_hello",), ("threads",), ("fan_out", "1")):
+            with self.subTest(name):
+                self.refused(example(name, "nonsense", *more), 1, f"{name}: ", "nonsense")
+
+    def test_a_port_in_use_is_one_line_that_names_the_address(self):
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            address = "127.0.0.1:%d" % other.getsockname()[1]
+            for name in ("chat", "echo_server", "embed", "http_hello"):
+                with self.subTest(name), Program(PROGRAMS / name, address) as server:
+                    server.process.wait(PATIENCE)  # its standard input stays open
+                    status, errors = server.end()
+                    self.assertEqual(status, 1)
+                    self.assertRegex(errors,
+                                     rf"\A{name}: [^\n]*{re.escape(address)}[^\n]*in use\n\Z")
+
+    def test_a_unix_path_in_use_is_one_line_that_names_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "here")
+            path.touch()
+            result = example("echo_server", f"unix:{path}")
+            self.refused(result, 1, str(path), "in use")
+            self.assertTrue(path.exists(), "it was somebody else's")
+
+    def test_each_signal_ends_those_that_say_so(self):
+        for name in ("chat", "echo_server", "http_hello"):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                with self.subTest((name, number)), Server(name, LOOPBACK[0]) as server:
+                    self.ends_well(server, number)
+
+
+if __name__ == "__main__":
+    faulthandler.dump_traceback_later(5 * PATIENCE, exit=True)
+    unittest.main(verbosity=2)
