@@ -3,11 +3,14 @@
 tool_cli.py GYRE    GYRE is the tool, its echo server built beside it
 """
 
+import ctypes
+import errno
 import json
 import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -15,11 +18,28 @@ import unittest
 
 TOOL = sys.argv.pop()
 PATIENCE = 30
+IO_URING_SETUP = 425  # on every architecture
 
 
 def gyre(*arguments, environment=None):
     return subprocess.run([TOOL, *arguments], capture_output=True, text=True, timeout=PATIENCE,
                           env={**os.environ, **(environment or {})})
+
+
+def refuse_rings(number):
+    """Lets io_uring_setup fail with this number, in this process and what it becomes."""
+    def instruction(code, jump_if, jump_else, k):
+        return struct.pack("=HBBI", code, jump_if, jump_else, k)
+    load, jump_if_equal, give, refuse, allow = 0x20, 0x15, 0x06, 0x0005_0000, 0x7fff_0000
+    program = (instruction(load, 0, 0, 0) + instruction(jump_if_equal, 0, 1, IO_URING_SETUP)
+               + instruction(give, 0, 0, refuse | number) + instruction(give, 0, 0, allow))
+    memory = ctypes.create_string_buffer(program)
+    filter_program = struct.pack("HP", len(program) // 8, ctypes.addressof(memory))
+    libc = ctypes.CDLL(None, use_errno=True)
+    set_no_new_privileges, set_seccomp, mode_filter = 38, 22, 2
+    if (libc.prctl(set_no_new_privileges, 1, 0, 0, 0) != 0
+            or libc.prctl(set_seccomp, mode_filter, filter_program, 0, 0) != 0):
+        raise OSError(ctypes.get_errno(), "no filter")
 
 
 def bench(*arguments, seconds="0.2", connections="3"):
@@ -63,6 +83,27 @@ class Info(unittest.TestCase):
     def test_says_that_the_environment_chose(self):
         result = gyre("info", environment={"GYRE_BACKEND": "epoll"})
         self.assertRegex(result.stdout, r"(?m)^chosen: epoll, because .*GYRE_BACKEND")
+
+
+    def test_says_why_io_uring_is_refused(self):
+        for number, reason in ((errno.EPERM, "seccomp"), (errno.ENOSYS, "no io_uring"),
+                               (errno.ENOMEM, "memory")):
+            with self.subTest(reason=reason):
+                result = subprocess.run([TOOL, "info"], capture_output=True, text=True,
+                                        timeout=PATIENCE, preexec_fn=lambda: refuse_rings(number),
+                                        env={**os.environ, "GYRE_BACKEND": ""})
+                self.assertEqual((result.returncode, result.stderr), (0, ""), result)
+                self.assertRegex(result.stdout, rf"(?m)^  io_uring +no: .*{reason}")
+                self.assertRegex(result.stdout,
+                                 rf"(?m)^chosen: epoll, because io_uring: .*{reason}")
+
+    def test_an_io_uring_that_is_asked_for_and_refused_is_one_line(self):
+        result = subprocess.run([TOOL, "info"], capture_output=True, text=True, timeout=PATIENCE,
+                                preexec_fn=lambda: refuse_rings(errno.EPERM),
+                                env={**os.environ, "GYRE_BACKEND": "io_uring"})
+        self.assertEqual(result.returncode, 1, result)
+        self.assertRegex(result.stderr,
+                         r"\Agyre: GYRE_BACKEND=io_uring, but [^\n]*seccomp[^\n]*\n\Z")
 
 
 class Bench(unittest.TestCase):
