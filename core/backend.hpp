@@ -77,7 +77,8 @@ public:
     static system_calls& real() noexcept;
 };
 
-/// The four verbs for what can wait: submit, cancel, wait, wake. Completions go to loop::finish.
+/// The verbs for what can wait: submit, cancel, wait, wake; and end. Completions go to
+/// loop::finish.
 class backend : public submitter, public system_calls {
 public:
     // bool submit(operation& op), of submitter: `return owner_.begin(*this, op);`, see
@@ -101,6 +102,10 @@ public:
 
     /// Ends a wait() soon, the present one or the next. From any thread.
     virtual void wake() noexcept = 0;
+
+    /// The loop ends: what still waits comes to loop::finish, or into the loop's queues, at once,
+    /// and the kernel has let go of all memory when this returns.
+    virtual void end() noexcept = 0;
 
     /// The descriptor leaves the loop: its fd is about to be closed or given away.
     virtual void forget(descriptor& d) noexcept = 0;

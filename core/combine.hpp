@@ -144,7 +144,9 @@ public:
     }
 
 private:
-    static void on_expiry(work& w, event) noexcept {
+    static void on_expiry(work& w, event e) noexcept {
+        if (e != event::expire)
+            return;
         auto& self = static_cast<timeout_awaiter&>(static_cast<timer&>(w));
         self.expired_ = true;
         self.cancel();

@@ -72,6 +72,7 @@ public:
     void cancel(operation& op) noexcept override;
     void wait(std::int64_t timeout) noexcept override;
     void wake() noexcept override;
+    void end() noexcept override;
     void forget(descriptor& d) noexcept override;
     int pollable_fd() noexcept override { return epoll_; }
     lease_pool& leases() noexcept override { return *leases_; }
@@ -224,6 +225,13 @@ void epoll_backend::wait(std::int64_t timeout) noexcept {
 void epoll_backend::wake() noexcept {
     const std::uint64_t one = 1;
     [[maybe_unused]] const ssize_t n = ::write(wake_, &one, sizeof one);
+}
+
+void epoll_backend::end() noexcept {
+    for (const descriptor* d : by_fd_)
+        for (operation* op : {d->pending[0], d->pending[1]})
+            if (op != nullptr && op->state == operation::phase::waiting)
+                owner_.finish(*op, encode(errc::broken));
 }
 
 void epoll_backend::take_buffer(std::uint16_t id) noexcept {

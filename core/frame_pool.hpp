@@ -9,10 +9,10 @@ namespace gyre::detail {
 ///
 /// Freed blocks are kept by size class for the next of their size, so that a server in its steady
 /// state calls malloc for nothing. The classes are those of malloc(3): 16 bytes apart, 8 beyond a
-/// multiple of it, up to 8 KiB; so nothing is lost by rounding twice. Every block comes from operator new
-/// alone: one that was taken on a thread may be returned on another, or after its loop is gone.
-/// The pool works between construction and destruction, for the thread that constructed it; other
-/// threads, and builds with a sanitizer, go to operator new and delete.
+/// multiple of it, up to 8 KiB; so nothing is lost by rounding twice. Every block comes from
+/// operator new alone: one that was taken on a thread may be returned on another, or after its loop
+/// is gone. The pool works between construction and destruction, for the thread that constructed
+/// it; other threads, and builds with a sanitizer, go to operator new and delete.
 class frame_pool {
 public:
     static constexpr std::size_t granule = 16;

@@ -29,37 +29,35 @@ void future_base::cancel(std::shared_ptr<future_base> self) noexcept {
 }
 
 void future_base::complete() noexcept {
-    future_waiter* list = nullptr;
+    std::shared_ptr<future_waiter> list;
     {
         std::lock_guard lock(mutex_);
         ready_.store(true, std::memory_order_release);
-        list = std::exchange(waiters_, nullptr);
+        list = std::move(waiters_);
         completed_.notify_all();
     }
     while (list != nullptr) {
-        future_waiter* w = std::exchange(list, list->next);
-        const std::shared_ptr<inbox> home = std::move(w->home);
-        // Destroyed, run or not: the waiter's coroutine may be gone before the news arrives.
-        home->post([news = std::unique_ptr<future_waiter>(w)]() noexcept {
-            if (news->awaiting != nullptr)
-                news->awaiting->notify(*news->awaiting, event::done);
+        const std::shared_ptr<future_waiter> w = std::exchange(list, std::move(list->next));
+        w->home->post([w]() noexcept {
+            if (w->awaiting != nullptr)
+                w->awaiting->notify(*w->awaiting, event::done);
         });
     }
 }
 
-bool future_base::add(future_waiter& w) noexcept {
+bool future_base::add(const std::shared_ptr<future_waiter>& w) noexcept {
     std::lock_guard lock(mutex_);
     if (ready())
         return false;
-    w.next = std::exchange(waiters_, &w);
+    w->next = std::exchange(waiters_, w);
     return true;
 }
 
-bool future_base::remove(future_waiter& w) noexcept {
+bool future_base::remove(const std::shared_ptr<future_waiter>& w) noexcept {
     std::lock_guard lock(mutex_);
-    for (future_waiter** link = &waiters_; *link != nullptr; link = &(*link)->next)
-        if (*link == &w) {
-            *link = w.next;
+    for (std::shared_ptr<future_waiter>* link = &waiters_; *link != nullptr; link = &(*link)->next)
+        if (*link == w) {
+            *link = std::move(w->next);
             return true;
         }
     return false;
@@ -79,13 +77,13 @@ bool future_awaiter::begin(std::coroutine_handle<> awaiting, context& of) {
         loop::current()->ready(*this);
         return true;
     }
-    auto w = std::make_unique<future_waiter>();
+    auto w = std::make_shared<future_waiter>();
     w->home = current_inbox();
     require(w->home != nullptr, "a future is awaited in a coroutine that runs on a loop");
     w->awaiting = this;
-    if (!state_->add(*w))
+    if (!state_->add(w))
         return false;
-    waiter_ = w.release();
+    waiter_ = std::move(w);
     of.leaf = this;
     return true;
 }
@@ -98,18 +96,19 @@ void future_awaiter::on_event(work& w, event e) noexcept {
         self.ctx_->leaf = nullptr;
         self.awaiting_.resume();
         return;
-    case event::done: // the news; its node goes with the post that brought it
+    case event::done: // the news
         self.waiter_ = nullptr;
         self.queued_ = true;
         loop::current()->ready(self);
         return;
     case event::cancel:
-        if (self.queued_ || !self.state_->remove(*self.waiter_))
+        if (self.queued_ || !self.state_->remove(self.waiter_))
             return;
-        delete std::exchange(self.waiter_, nullptr);
+        self.waiter_ = nullptr;
         self.cancelled_ = self.queued_ = true;
         loop::current()->ready(self);
         return;
+    case event::forget: self.queued_ = false; return;
     case event::expire: return;
     }
 }
@@ -117,12 +116,8 @@ void future_awaiter::on_event(work& w, event e) noexcept {
 future_awaiter::~future_awaiter() {
     if (queued_)
         loop::current()->unready(*this);
-    if (waiter_ == nullptr)
-        return;
-    if (state_->remove(*waiter_))
-        delete waiter_;
-    else
-        waiter_->awaiting = nullptr; // the news is on its way and takes the node along
+    if (waiter_ != nullptr && !state_->remove(waiter_))
+        waiter_->awaiting = nullptr; // the news is on its way, or did not find the loop any more
 }
 
 void future_awaiter::check() {

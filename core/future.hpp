@@ -35,10 +35,10 @@ using await_result_t = decltype(awaiter_of(std::declval<A>()).await_resume());
 template <class T>
 using storable_t = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
-/// A coroutine that waits for a future, seen from the future: the coroutine may go before the news
-/// reaches its loop, this stays.
+/// A coroutine that waits for a future, seen from the future. The coroutine may go before the news
+/// reaches its loop, and the loop before the coroutine: so it is shared by all three.
 struct future_waiter {
-    future_waiter* next = nullptr;
+    std::shared_ptr<future_waiter> next;
     std::shared_ptr<inbox> home; ///< of the awaiting loop
     work* awaiting = nullptr;    ///< read and written on that loop's thread only
 };
@@ -63,9 +63,9 @@ public:
     }
 
     /// False when it is ready already.
-    bool add(future_waiter& w) noexcept;
+    bool add(const std::shared_ptr<future_waiter>& w) noexcept;
     /// False when it is no longer in the list: the news is on its way.
-    bool remove(future_waiter& w) noexcept;
+    bool remove(const std::shared_ptr<future_waiter>& w) noexcept;
 
     promise_base* computation = nullptr; ///< its loop's thread only; nullptr once it has ended
     std::exception_ptr failure;
@@ -77,7 +77,7 @@ private:
     std::atomic<bool> ready_ = false;
     std::mutex mutex_;
     std::condition_variable completed_;
-    future_waiter* waiters_ = nullptr;
+    std::shared_ptr<future_waiter> waiters_;
 };
 
 template <class T>
@@ -149,7 +149,7 @@ private:
     static void on_event(work& w, event e) noexcept;
 
     std::shared_ptr<future_base> state_;
-    future_waiter* waiter_ = nullptr;
+    std::shared_ptr<future_waiter> waiter_; // while there is something to wait for
     std::coroutine_handle<> awaiting_;
     context* ctx_ = nullptr;
     bool cancelled_ = false;

@@ -96,6 +96,7 @@ public:
     void cancel(operation& op) noexcept override;
     void wait(std::int64_t timeout) noexcept override;
     void wake() noexcept override;
+    void end() noexcept override;
     void forget(descriptor&) noexcept override {}
     int pollable_fd() noexcept override;
     lease_pool& leases() noexcept override { return *leases_; }
@@ -154,17 +155,6 @@ io_uring_backend::io_uring_backend(loop& owner)
 }
 
 io_uring_backend::~io_uring_backend() {
-    // What still waits is awaited by coroutines that are not gyre's; their buffers must not be
-    // written to after this.
-    if (pending_ > 0) {
-        if (io_uring_sqe* sqe = next_sqe()) {
-            io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-            sqe->user_data = ignored_token;
-        }
-        wake_armed_ = true; // cancelled as well; not to be armed again
-        while (pending_ > 0 && enter(forever) >= 0)
-            reap();
-    }
     close_all();
 }
 
@@ -474,6 +464,26 @@ void io_uring_backend::wake() noexcept {
     // The ring's own signal would be late: the kernel puts off one eventfd that wakes another.
     if (const int fd = news_; fd >= 0)
         n = ::write(fd, &one, sizeof one);
+}
+
+void io_uring_backend::end() noexcept {
+    while (!deferred_.empty()) {
+        auto& op = static_cast<operation&>(deferred_.pop());
+        op.queued = false;
+        if (op.state != operation::phase::cancelling) // else the kernel has it
+            owner_.finish(op, encode(errc::broken));
+    }
+    bool asked = false;
+    while (pending_ > 0) {
+        if (io_uring_sqe* sqe = asked ? nullptr : next_sqe()) {
+            io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+            sqe->user_data = ignored_token;
+            asked = true;
+        }
+        if (enter(asked ? forever : 0) < 0)
+            return;
+        reap();
+    }
 }
 
 // ---- Lending ----------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 #include <gyre/core/backend.hpp>
+#include <gyre/core/lease_pool.hpp>
 #include <gyre/core/loop.hpp>
 #include <gyre/core/operation.hpp>
 #include <gyre/core/progress.hpp>
@@ -51,8 +52,10 @@ std::int64_t read_clock() noexcept {
 } // namespace
 
 loop::retry_timer::retry_timer(loop& l) noexcept
-    : timer(
-          [](detail::work& w, event) noexcept { static_cast<retry_timer&>(w).owner.retry_all(); }),
+    : timer([](detail::work& w, event e) noexcept {
+          if (e == event::expire)
+              static_cast<retry_timer&>(w).owner.retry_all();
+      }),
       owner(l) {}
 
 loop::loop(loop_options options)
@@ -65,6 +68,7 @@ loop::loop(loop_options options)
     usual_ = inbox_.get();
     current_ = this;
     detail::set_current_submitter(kernel_.get());
+    detail::inline_budget = inline_budget_max;
 }
 
 loop::~loop() {
@@ -82,10 +86,7 @@ loop::~loop() {
         p.handle().destroy();
     }
     inbox_->close();
-    while (!ready_.empty()) { // posted callables: destroyed, not run
-        detail::work& w = ready_.pop();
-        w.notify(w, event::cancel);
-    }
+    forget_all();
     detail::set_current_submitter(nullptr);
     kernel_.reset();
     if (embed_fd_ >= 0)
@@ -93,6 +94,28 @@ loop::~loop() {
     if (alarm_fd_ >= 0)
         ::close(alarm_fd_);
     current_ = nullptr;
+}
+
+// Lets go of posted callables, which are destroyed without having run, and of what coroutines that
+// are not gyre's wait for: their frames may go when there is no loop any more. Again and again, for
+// the destructors of callables may do anything.
+void loop::forget_all() noexcept {
+    const auto tell = [](detail::work& w) { w.notify(w, event::forget); };
+    for (bool any = true; any;) {
+        any = false;
+        kernel_->end();
+        for (; !ready_.empty(); any = true)
+            tell(ready_.pop());
+        for (; !retries_.empty(); any = true)
+            tell(retries_.pop());
+        for (;; any = true) { // sleeps, and the deadlines of with_timeout
+            timing_node* node = timing_wheel::is_empty(fresh_) ? wheel_.any() : fresh_.next;
+            if (node == nullptr)
+                break;
+            timing_wheel::disarm(*node);
+            tell(static_cast<detail::timer&>(*node));
+        }
+    }
 }
 
 // ---- Running ----------------------------------------------------------------------------------
@@ -298,6 +321,7 @@ bool loop::end_busy(operation& op) noexcept {
 
 // Through the queue: what ends at once again and again cannot hold the loop.
 bool loop::end_later(operation& op, int result) noexcept {
+    detail::inline_budget = inline_budget_max; // what goes on now is another coroutine
     op.result = result;
     op.state = phase::completed;
     op.ctx->leaf = &op;
@@ -366,11 +390,32 @@ void loop::cancel(operation& op, errc reason) noexcept {
     }
 }
 
+// A result that nobody takes must not leak.
+void loop::drop_result(operation& op) noexcept {
+    if (op.code == detail::opcode::accept && op.result >= 0)
+        kernel_->close(op.result);
+    else if (op.code == detail::opcode::recv_lease && op.result > 0)
+        kernel_->leases().take_back(op.buffer_id);
+}
+
+void loop::forget(operation& op) noexcept {
+    if (op.state == phase::completed)
+        drop_result(op);
+    else if (op.target != nullptr)
+        detach(op);
+    op.ctx->leaf = nullptr;
+    op.result = detail::encode(errc::broken);
+    op.state = phase::ended;
+}
+
 void loop::abandon(operation& op) noexcept {
+    const bool pending = op.state != phase::completed;
     cancel(op, errc::cancelled);
     while (op.state == phase::cancelling)
         kernel_->wait(detail::forever);
     ready_.remove(op);
+    if (pending && op.state == phase::completed)
+        drop_result(op); // it was faster than its cancel; the derived destructor has run before
     if (op.state == phase::readied)
         detach(op);
     op.ctx->leaf = nullptr;

@@ -43,6 +43,10 @@ struct loop_options {
 /// Destroying a loop asks what is left of its computations to end (errc::cancelled), runs until
 /// they have, and waits for the kernel to let go of every buffer. A computation that refuses to end
 /// is destroyed where it waits. Futures that are left get ready with errc::broken.
+///
+/// A coroutine of another library is its owner's, not the loop's, and may outlive it. The loop lets
+/// go of whatever such a coroutine still waits for, and never resumes it; its frame may be
+/// destroyed at any time after that, on any thread.
 class loop {
 public:
     /// Throws gyre::error: no descriptors or memory left; a backend that was asked for by name and
@@ -134,6 +138,7 @@ public:
     static void wake_up(detail::operation& op) noexcept;
     void cancel(detail::operation& op, errc reason) noexcept;
     void abandon(detail::operation& op) noexcept;
+    void forget(detail::operation& op) noexcept;
     /// Tries again after a while: 1 ms, doubling up to 64 ms while no try of any succeeds.
     void retry_later(detail::operation& op) noexcept;
     /// Something came free that a retry may have waited for.
@@ -188,6 +193,8 @@ private:
     bool start_deadline(detail::operation& op) noexcept;
     bool wait_for(detail::operation& op, int why) noexcept;
     static void detach(detail::operation& op) noexcept;
+    void drop_result(detail::operation& op) noexcept;
+    void forget_all() noexcept;
 
     static constinit thread_local loop* current_;
 

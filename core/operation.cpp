@@ -38,18 +38,19 @@ void operation::on_event(work& w, event e) noexcept {
     case event::run: return;
     case event::cancel: loop::current()->cancel(op, errc::cancelled); return;
     case event::expire: loop::current()->cancel(op, errc::timed_out); return;
+    case event::forget: loop::current()->forget(op); return;
     case event::done: return;
     }
 }
 
 void operation::let_go() noexcept {
     if (state != phase::ended) {
-        // A coroutine that is not gyre's may outlive the loop, which let go of everything.
+        // One that its loop has forgotten has ended. Cancelled before it began, an operation waits
+        // in the queue although its descriptor has no loop yet.
         loop* here = loop::current();
-        if (here != nullptr && (target == nullptr || target->home == here->shared_inbox()))
+        if (here != nullptr &&
+            (target == nullptr || target->home == nullptr || target->home == here->shared_inbox()))
             here->abandon(*this);
-        else
-            ctx->leaf = nullptr;
     }
     if (target != nullptr)
         loop::release_reference(*target);

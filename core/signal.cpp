@@ -71,7 +71,14 @@ public:
             throw error({errno, std::system_category()}, "wait for a signal: signalfd");
     }
     signal_descriptor(const signal_descriptor&) = delete;
-    ~signal_descriptor() { loop::current()->close(d); }
+    ~signal_descriptor() {
+        // A coroutine that is not gyre's may have awaited this, and outlived the loop.
+        loop* here = loop::current();
+        if (here != nullptr && (d.home == nullptr || d.home == here->shared_inbox()))
+            here->close(d);
+        else
+            ::close(d.fd);
+    }
 
     descriptor d;
 };

@@ -53,16 +53,19 @@ public:
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> awaiting) noexcept {
         awaiting_ = awaiting;
+        loop* here = loop::current();
+        detail::require(here != nullptr, "yield is awaited in a coroutine that runs on a loop");
         queued_ = true;
-        loop::current()->ready(*this);
+        here->ready(*this);
     }
     void await_resume() const noexcept {}
 
 private:
-    static void on_event(detail::work& w, detail::event) noexcept {
+    static void on_event(detail::work& w, detail::event e) noexcept {
         auto& self = static_cast<yield&>(w);
         self.queued_ = false;
-        self.awaiting_.resume();
+        if (e == detail::event::run)
+            self.awaiting_.resume();
     }
 
     std::coroutine_handle<> awaiting_;

@@ -71,18 +71,22 @@ void task_group::on_event(detail::work& w, event e) noexcept {
         return;
     }
     group.queued_ = false;
+    if (e == event::forget)
+        return;
     if (group.size_ != 0)
         return; // spawned since the last child ended
     group.ctx_->leaf = nullptr;
     group.awaiting_.resume();
 }
 
-// Only when the awaiting coroutine is destroyed while it waits: its children go with it.
+// Only when the awaiting coroutine is destroyed while it waits: its children go with it. Where the
+// loop has gone before, they are in no queue any more.
 task_group::~task_group() {
     while (!children_.empty()) {
         promise_base& child = *children_.first();
         children_.remove(child);
-        loop::current()->unready(child);
+        if (loop* here = loop::current())
+            here->unready(child);
         child.handle().destroy();
     }
     if (queued_)

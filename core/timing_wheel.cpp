@@ -71,7 +71,14 @@ std::int64_t timing_wheel::next_expiry() noexcept {
 }
 
 bool timing_wheel::empty() noexcept {
-    return is_empty(expired_) && !first().head;
+    return any() == nullptr;
+}
+
+timing_node* timing_wheel::any() noexcept {
+    if (!is_empty(expired_))
+        return expired_.next;
+    const slot next = first();
+    return next.head ? next.head->next : nullptr;
 }
 
 } // namespace gyre

@@ -113,6 +113,9 @@ public:
     // Whether no node is armed.
     bool empty() noexcept;
 
+    // Some armed node, in no particular order, or nullptr without one: to empty the wheel.
+    timing_node* any() noexcept;
+
 private:
     // A time is counted in ticks and read as 8 digits of 6 bits: 48 bits, and int64 in nanoseconds
     // needs 47 and a carry. A node lies on the level of the highest digit in which its tick differs

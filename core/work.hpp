@@ -12,6 +12,7 @@ enum class event : std::uint8_t {
     cancel, ///< whoever waits for it wants it to end soon; the end itself comes later
     expire, ///< its timer fired
     done,   ///< (to the owner of a computation) the computation has ended
+    forget, ///< the loop ends: it has let go of this, and resumes nobody any more
 };
 
 /// The node of everything that the loop runs: an operation that completed, a task about to start,

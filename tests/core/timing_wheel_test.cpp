@@ -51,6 +51,21 @@ TEST(TimingWheel, ANodeIsNeverEarlyAndLateByLessThanATick) {
     }
 }
 
+TEST(TimingWheel, AnyFindsEveryNodeAlsoOneThatHasExpired) {
+    timing_wheel wheel(0);
+    std::deque<timing_node> armed(8);
+    for (std::size_t i = 0; i < armed.size(); ++i)
+        wheel.arm(armed[i], tick << (6 * i));
+    wheel.advance(70 * tick);
+    for (std::size_t n = armed.size(); n > 0; --n) {
+        timing_node* node = wheel.any();
+        ASSERT_NE(node, nullptr) << n;
+        EXPECT_TRUE(node->armed());
+        timing_wheel::disarm(*node);
+    }
+    EXPECT_EQ(wheel.any(), nullptr);
+}
+
 TEST(TimingWheel, AnExpiryOnATickExpiresAtThatTick) {
     timing_wheel wheel(0);
     timing_node node;
