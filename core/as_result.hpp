@@ -28,12 +28,20 @@ struct operation_result {
     auto await_resume() noexcept { return inner.outcome(); }
 };
 
+/// There is no std::expected of a reference: it holds a pointer.
+template <class T>
+using expectable_t = std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>;
+
 template <class Awaitable>
-task<std::expected<await_result_t<Awaitable>, std::error_code>> catching(Awaitable a) {
+task<std::expected<expectable_t<await_result_t<Awaitable>>, std::error_code>>
+catching(Awaitable a) {
+    using T = await_result_t<Awaitable>;
     try {
-        if constexpr (std::is_void_v<await_result_t<Awaitable>>) {
+        if constexpr (std::is_void_v<T>) {
             co_await std::move(a);
             co_return {};
+        } else if constexpr (std::is_reference_v<T>) {
+            co_return std::addressof(co_await std::move(a));
         } else {
             co_return co_await std::move(a);
         }
@@ -46,7 +54,8 @@ task<std::expected<await_result_t<Awaitable>, std::error_code>> catching(Awaitab
 
 /// Awaits without throwing what was to be expected: std::expected of the result, or the
 /// std::error_code that would have been thrown. Of an operation nothing is thrown on the way. Of
-/// a task or future, exceptions that are no std::system_error go through.
+/// a task or future, exceptions that are no std::system_error go through. Where the result is a
+/// reference, the std::expected holds a pointer.
 ///
 ///     std::expected<std::size_t, std::error_code> n = co_await gyre::as_result(peer.recv(buffer));
 template <class Awaitable>

@@ -25,11 +25,10 @@ public:
 
 protected:
     /// Throws what failed, or that the whole was cancelled from outside.
-    void check(const char* doing) {
+    [[noreturn]] void fail(const char* doing) {
         if (std::exception_ptr e = failure())
             std::rethrow_exception(std::move(e));
-        if (cancelled_from_outside())
-            throw error(errc::cancelled, doing);
+        throw error(errc::cancelled, doing);
     }
 
     std::tuple<std::optional<storable_t<await_result_t<Awaitables>>>...> results_;
@@ -54,10 +53,14 @@ class all_awaiter : public combination<all_awaiter<Awaitables...>, Awaitables...
 public:
     using all_awaiter::combination::combination;
 
-    std::tuple<storable_t<await_result_t<Awaitables>>...> await_resume() {
+    using result = std::tuple<given_t<await_result_t<Awaitables>>...>;
+
+    result await_resume() {
         if (!complete())
-            this->check("all");
-        return std::apply([](auto&... r) { return std::tuple(std::move(*r)...); }, this->results_);
+            this->fail("all");
+        return std::apply(
+            [](auto&... r) { return result(give<await_result_t<Awaitables>>(*r)...); },
+            this->results_);
     }
 
 private:
@@ -67,40 +70,41 @@ private:
 };
 
 template <class... Ts>
-using race_result_t =
-    std::conditional_t<(std::is_same_v<std::tuple_element_t<0, std::tuple<Ts...>>, Ts> && ...),
-                       std::tuple_element_t<0, std::tuple<Ts...>>, std::variant<Ts...>>;
+struct race_result {
+    using first = std::tuple_element_t<0, std::tuple<Ts...>>;
+    using type = std::conditional_t<(std::is_same_v<first, Ts> && ...), given_t<first>,
+                                    std::variant<storable_t<Ts>...>>;
+};
 
 template <class... Awaitables>
 class race_awaiter : public combination<race_awaiter<Awaitables...>, Awaitables...> {
 public:
-    using result = race_result_t<storable_t<await_result_t<Awaitables>>...>;
+    using result = typename race_result<await_result_t<Awaitables>...>::type;
 
     explicit race_awaiter(Awaitables&&... a)
         : race_awaiter::combination(std::forward<Awaitables>(a)...) {
         this->ends_ = task_group::policy::first;
     }
 
-    result await_resume() { return take(std::index_sequence_for<Awaitables...>()); }
+    result await_resume() {
+        if (this->first_ == nullptr) // no child ended well
+            this->fail("race");
+        return winner<0>();
+    }
 
 private:
-    template <std::size_t... I>
-    result take(std::index_sequence<I...>) {
-        std::optional<result> winner;
-        if (std::exception_ptr e = this->failure(); e && !(std::get<I>(this->results_) || ...))
-            std::rethrow_exception(std::move(e));
-        (void)((this->started_[I] == this->first_ && (give<I>(winner), true)) || ...);
-        if (!winner)
-            this->check("race");
-        return std::move(*winner);
-    }
     template <std::size_t I>
-    void give(std::optional<result>& winner) {
-        auto& value = *std::get<I>(this->results_);
-        if constexpr (std::is_same_v<result, std::remove_reference_t<decltype(value)>>)
-            winner.emplace(std::move(value));
+    result winner() {
+        if constexpr (I + 1 < sizeof...(Awaitables)) {
+            if (this->started_[I] != this->first_)
+                return winner<I + 1>();
+        }
+        using T = std::tuple_element_t<I, std::tuple<await_result_t<Awaitables>...>>;
+        auto& kept = *std::get<I>(this->results_);
+        if constexpr (std::is_same_v<result, given_t<T>>)
+            return give<T>(kept);
         else
-            winner.emplace(std::in_place_index<I>, std::move(value));
+            return result(std::in_place_index<I>, std::move(kept));
     }
 };
 
@@ -140,7 +144,7 @@ public:
             throw error(errc::cancelled, "with_timeout");
         }
         if constexpr (!std::is_void_v<await_result_t<Awaitable>>)
-            return std::move(*result);
+            return give<await_result_t<Awaitable>>(*result);
     }
 
 private:
@@ -160,8 +164,8 @@ private:
 
 /// `auto [a, b] = co_await gyre::all(fetch(one), fetch(two));`
 ///
-/// Runs them at the same time and gives all results (std::monostate for void). The first failure
-/// cancels the others, waits for them, and is thrown.
+/// Runs them at the same time and gives all results (std::monostate for void, references as they
+/// are). The first failure cancels the others, waits for them, and is thrown.
 template <class... Awaitables>
 [[nodiscard]] auto all(Awaitables... a) {
     static_assert(sizeof...(a) > 0);
@@ -172,8 +176,8 @@ template <class... Awaitables>
 ///
 /// Runs them at the same time; the first to end, well or badly, cancels the others, which are
 /// waited for. Gives its result: of their common type, or else a std::variant with one alternative
-/// for each (std::monostate for void). When the first to end failed, that is thrown, unless
-/// another ended well before it could be stopped.
+/// for each (std::monostate for void, a pointer for a reference). When the first to end failed,
+/// that is thrown, unless another ended well before it could be stopped.
 template <class... Awaitables>
 [[nodiscard]] auto race(Awaitables... a) {
     static_assert(sizeof...(a) > 0);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <gyre/core/assert.hpp>
 #include <gyre/core/clock.hpp>
 #include <gyre/core/inbox.hpp>
 #include <gyre/core/task.hpp>
@@ -14,6 +15,8 @@
 #include <variant>
 
 namespace gyre {
+
+class loop;
 
 template <class T = void>
 class future;
@@ -32,8 +35,23 @@ decltype(auto) awaiter_of(A&& a) {
 template <class A>
 using await_result_t = decltype(awaiter_of(std::declval<A>()).await_resume());
 
+/// What stands for a result among others: std::monostate for void.
 template <class T>
-using storable_t = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+using given_t = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+
+/// How a result is kept: that, and a reference as a pointer.
+template <class T>
+using storable_t =
+    std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, given_t<T>>;
+
+/// Gives a result that was kept.
+template <class T>
+given_t<T> give(storable_t<T>& kept) {
+    if constexpr (std::is_reference_v<T>)
+        return *kept;
+    else
+        return std::move(kept);
+}
 
 /// A coroutine that waits for a future, seen from the future. The coroutine may go before the news
 /// reaches its loop, and the loop before the coroutine: so it is shared by all three.
@@ -85,13 +103,19 @@ class future_state final : public future_base {
 public:
     using future_base::future_base;
     std::optional<storable_t<T>> value;
+    bool taken = false; ///< the thread of the future's handle only
 
     T take() {
+        require(!taken, used_up);
+        taken = true;
         if (failure)
-            std::rethrow_exception(failure);
+            std::rethrow_exception(std::move(failure));
         if constexpr (!std::is_void_v<T>)
-            return std::move(*value);
+            return give<T>(*value);
     }
+
+    static constexpr char used_up[] =
+        "a future gives its result once, and is of no use after that, nor after it was moved from";
 };
 
 /// The computation's end of a future: whatever becomes of the computation, the future gets ready.
@@ -116,6 +140,8 @@ task<> fulfil(fulfilment<T> to, Awaitable a) {
         if constexpr (std::is_void_v<T>) {
             co_await std::move(a);
             to.state->value.emplace();
+        } else if constexpr (std::is_reference_v<T>) {
+            to.state->value.emplace(std::addressof(co_await std::move(a)));
         } else {
             to.state->value.emplace(co_await std::move(a));
         }
@@ -158,24 +184,41 @@ private:
 
 } // namespace detail
 
-/// A computation that was started, and can be waited for from anywhere. Handles cross threads; each
-/// handle is for one thread at a time.
+/// A computation that was started, and can be waited for from anywhere: the only handle of it. It
+/// may move to other threads, and is for one thread at a time.
+///
+/// Its result is given once, by get(), co_await or then(). That uses the future up: like one that
+/// was moved from, it may then only be asked whether it is valid(), assigned to, and destroyed; all
+/// else is a broken contract. What only waits (wait_for, a get() on the way to its result, a
+/// co_await that was cancelled) leaves it as it was.
 ///
 /// Dropping it lets the computation run on. When the loop ends first, the future gets ready with
 /// gyre::error (errc::broken): waiting never hangs. It may outlive its loop.
+///
+/// An lvalue is awaited in place, and is still there when the await is cancelled; all, race and
+/// with_timeout take a future over. To give the wait alone a deadline, await it in a task:
+///
+///     const auto wait = [&]() -> gyre::task<int> { co_return co_await f; };
+///     co_await gyre::with_timeout(1s, wait());
 template <class T>
 class [[nodiscard]] future {
 public:
     using value_type = T;
 
-    bool ready() const noexcept { return state_->ready(); }
+    future(future&& other) noexcept = default;
+    future& operator=(future&& other) noexcept = default;
 
-    /// Waits, blocking the thread, then gives the result once or rethrows the failure. On the
-    /// thread of the loop that has to produce the result this would never end, and is a broken
-    /// contract: co_await it there.
+    /// Whether it still has a result to give, now or later.
+    bool valid() const noexcept { return state_ != nullptr && !state_->taken; }
+
+    bool ready() const noexcept { return state().ready(); }
+
+    /// Waits, blocking the thread, then gives the result or rethrows the failure. On the thread of
+    /// the loop that has to produce the result this would never end, and is a broken contract:
+    /// co_await it there.
     T get() {
-        state_->wait();
-        return state_->take();
+        state().wait();
+        return state().take();
     }
 
     /// Waits at most this long; whether it is ready.
@@ -186,13 +229,13 @@ public:
         return wait_until(
             clock::time_point(std::chrono::nanoseconds(detail::add_saturated(now, ns))));
     }
-    bool wait_until(clock::time_point t) const { return state_->wait_until(t); }
+    bool wait_until(clock::time_point t) const { return state().wait_until(t); }
 
     /// Asks the computation to end; it ends with errc::cancelled, or with what it had achieved.
-    void cancel() noexcept { state_->cancel(state_); }
+    void cancel() noexcept { state().cancel(state_); }
 
     /// Runs `f(result)` on the computation's loop once the result is there, and gives a future of
-    /// what `f` returns. A failure skips `f` and goes on to that future. This future is used up.
+    /// what `f` returns. A failure skips `f` and goes on to that future. Uses this future up.
     template <class F>
     auto then(F f) &&;
     template <class F>
@@ -201,13 +244,23 @@ public:
     }
 
     /// Waits without blocking, in a coroutine of any loop. Cancelling the wait leaves the
-    /// computation running.
-    auto operator co_await() const noexcept { return awaiter{state_}; }
+    /// computation running, and the result to be had.
+    auto operator co_await() noexcept {
+        (void)state();
+        return awaiter{state_};
+    }
 
     explicit future(std::shared_ptr<detail::future_state<T>> state) noexcept
         : state_(std::move(state)) {}
 
 private:
+    friend class loop;
+
+    detail::future_state<T>& state() const noexcept {
+        detail::require(valid(), detail::future_state<T>::used_up);
+        return *state_;
+    }
+
     struct awaiter : detail::future_awaiter {
         explicit awaiter(std::shared_ptr<detail::future_state<T>> s) noexcept
             : future_awaiter(s), typed(std::move(s)) {}
@@ -253,10 +306,10 @@ auto chain(future<T> f, F g) -> task<typename decltype([] {
         return std::type_identity<std::invoke_result_t<F, T>>{};
 }())::type> {
     if constexpr (std::is_void_v<T>) {
-        co_await f;
+        co_await std::move(f);
         co_return std::move(g)();
     } else {
-        co_return std::move(g)(co_await f);
+        co_return std::move(g)(co_await std::move(f));
     }
 }
 
@@ -265,7 +318,7 @@ auto chain(future<T> f, F g) -> task<typename decltype([] {
 template <class T>
 template <class F>
 auto future<T>::then(F f) && {
-    std::shared_ptr<detail::inbox> home = state_->home();
+    std::shared_ptr<detail::inbox> home = state().home();
     return detail::start_on(home, detail::chain(std::move(*this), std::move(f)));
 }
 

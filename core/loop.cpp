@@ -125,13 +125,20 @@ void loop::run() {
         turn(true);
 }
 
-bool loop::run_until(bool (*is_ready)(const void*), const void* future) {
-    while (!is_ready(future)) {
-        if (take_stop())
-            return false;
-        turn(true);
+bool loop::run_until(detail::future_base& f) {
+    std::shared_ptr<detail::future_waiter> news;
+    if (f.home() != inbox_) { // it has to wake this loop
+        news = std::make_shared<detail::future_waiter>();
+        news->home = inbox_;
+        if (!f.add(news))
+            return true;
     }
-    return true;
+    bool ready = f.ready();
+    for (; !ready && !take_stop(); ready = f.ready())
+        turn(true);
+    if (news != nullptr)
+        f.remove(news);
+    return ready;
 }
 
 bool loop::poll() {

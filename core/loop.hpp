@@ -68,11 +68,11 @@ public:
     template <class Awaitable>
     detail::await_result_t<Awaitable> run(Awaitable a);
 
-    /// Runs until the future is ready: then get() does not wait. False when stop() came first.
+    /// Runs until the future, of this loop or of another, is ready: then get() does not wait. False
+    /// when stop() came first.
     template <class T>
     bool run_until(const future<T>& f) {
-        return run_until([](const void* p) { return static_cast<const future<T>*>(p)->ready(); },
-                         &f);
+        return run_until(f.state());
     }
 
     /// One turn: does what can be done now, and returns without waiting. True when there was
@@ -160,7 +160,7 @@ private:
         loop& owner;
     };
 
-    bool run_until(bool (*ready)(const void*), const void* future);
+    bool run_until(detail::future_base& f);
     bool turn(bool may_wait) noexcept;
     bool run_ready() noexcept;
     void settle_deadlines() noexcept;

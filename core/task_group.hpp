@@ -139,6 +139,8 @@ task<> keep(std::optional<storable_t<T>>& result, Awaitable a) {
     } else if constexpr (std::is_void_v<T>) {
         co_await std::move(a);
         result.emplace();
+    } else if constexpr (std::is_reference_v<T>) {
+        result.emplace(std::addressof(co_await std::move(a)));
     } else {
         result.emplace(co_await std::move(a));
     }
@@ -168,7 +170,7 @@ public:
         } else {
             if (!result_) // the body heeded a cancel of its own group
                 throw error(errc::cancelled, "with_group");
-            return std::move(*result_);
+            return give<T>(*result_);
         }
     }
 

@@ -54,6 +54,8 @@ task<std::invoke_result_t<F>> offload(thread_pool& pool, F f) {
             if constexpr (std::is_void_v<T>) {
                 call();
                 state->value.emplace();
+            } else if constexpr (std::is_reference_v<T>) {
+                state->value.emplace(std::addressof(call()));
             } else {
                 state->value.emplace(call());
             }

@@ -65,6 +65,11 @@ gyre::task<T> never() {
     co_return T();
 }
 
+gyre::task<int&> never_a_reference() {
+    co_await gyre::sleep_for(24h);
+    throw std::logic_error("slept for a day");
+}
+
 /// How awaiting `a` ended.
 template <class Awaitable>
 gyre::task<std::string> ending(Awaitable a) {
@@ -90,6 +95,48 @@ TEST_P(Combine, AllGivesEveryResultInTheOrderOfItsArguments) {
         EXPECT_EQ(b, "two");
         EXPECT_EQ(*c, 3);
     });
+}
+
+TEST_P(Combine, AllOfOnePairOrTupleIsThatOneWhole) {
+    run([]() -> gyre::task<> {
+        auto [p] = co_await gyre::all(after_turns(1, std::pair(1, 2)));
+        EXPECT_EQ(p, std::pair(1, 2));
+        auto [t] = co_await gyre::all(after_turns(1, std::tuple(1, 2)));
+        EXPECT_EQ(t, std::tuple(1, 2));
+    });
+}
+
+gyre::task<int&> pick(int& value) {
+    co_await gyre::yield();
+    co_return value;
+}
+
+TEST_P(Combine, ReferencesStayReferences) {
+    run([]() -> gyre::task<> {
+        int x = 1;
+        int y = 2;
+        auto [a, b] = co_await gyre::all(pick(x), pick(y));
+        EXPECT_EQ(&a, &x);
+        EXPECT_EQ(&b, &y);
+        int& winner = co_await gyre::race(pick(x), never_a_reference());
+        EXPECT_EQ(&winner, &x);
+        auto either = co_await gyre::race(never<std::string>(), pick(y));
+        static_assert(std::is_same_v<decltype(either), std::variant<std::string, int*>>);
+        EXPECT_EQ(std::get<1>(either), &y);
+        EXPECT_EQ(&co_await gyre::with_timeout(20s, pick(x)), &x);
+        EXPECT_EQ(&co_await gyre::loop::current()->start(pick(x)), &x);
+        const std::expected<int*, std::error_code> r = co_await gyre::as_result(pick(y));
+        EXPECT_EQ(r, &y);
+        co_await gyre::with_group([&](gyre::task_group& g) -> gyre::task<> {
+            g.spawn(pick(x));
+            co_return;
+        });
+        const auto body = [&](gyre::task_group&) -> gyre::task<int&> { return pick(x); };
+        EXPECT_EQ(&co_await gyre::with_group(body), &x);
+    });
+    int x = 1;
+    gyre::loop loop(options());
+    EXPECT_EQ(&loop.run(pick(x)), &x);
 }
 
 TEST_P(Combine, AllGivesMonostateForVoid) {
@@ -279,7 +326,8 @@ TEST_P(Combine, FuturesMayTakePart) {
     run([]() -> gyre::task<> {
         gyre::loop& here = *gyre::loop::current();
         gyre::future<int> never = here.start(outlast(1));
-        EXPECT_EQ(co_await gyre::race(never, here.start(after_turns(1, 2))), 2);
+        const auto wait = [&]() -> gyre::task<int> { co_return co_await never; };
+        EXPECT_EQ(co_await gyre::race(wait(), here.start(after_turns(1, 2))), 2);
         EXPECT_FALSE(never.ready()) << "losing a race cancels the wait, not the computation";
     });
 }
@@ -490,7 +538,7 @@ TEST_P(AsResult, WrapsCombinationsAndFutures) {
         const auto r = co_await gyre::as_result(gyre::race(after_turns(1, 5), never<int>()));
         EXPECT_EQ(r, 5);
         gyre::future<int> f = gyre::loop::current()->start(outlast(0));
-        const auto late = co_await gyre::as_result(gyre::with_timeout(1ms, f));
+        const auto late = co_await gyre::as_result(gyre::with_timeout(1ms, std::move(f)));
         CO_ASSERT_TRUE(!late);
         EXPECT_EQ(late.error(), gyre::errc::timed_out);
         const auto twice = co_await gyre::as_result(gyre::as_result(after_turns(1, 5)));

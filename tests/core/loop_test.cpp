@@ -125,8 +125,8 @@ TEST_P(Loop, RunUntilEndsWhenTheFutureIsReady) {
     gyre::loop loop(options());
     gyre::future<int> f = loop.start(give(4));
     EXPECT_TRUE(loop.run_until(f));
-    EXPECT_EQ(f.get(), 4);
     EXPECT_TRUE(loop.run_until(f)) << "already ready";
+    EXPECT_EQ(f.get(), 4);
 }
 
 TEST_P(Loop, RunUntilIsFalseWhenStopped) {
@@ -137,7 +137,20 @@ TEST_P(Loop, RunUntilIsFalseWhenStopped) {
     EXPECT_FALSE(f.ready());
 }
 
-TEST_P(Loop, RunUntilWaitsForAFutureOfAnotherLoop) {
+TEST_P(Loop, RunUntilIsWokenByAFutureOfAnotherLoop) {
+    gyre::loop_thread network(options());
+    gyre::loop loop(options());
+    for (int i = 0; i < 100; ++i) {
+        gyre::future<> f = network.start(gyre::sleep_for(std::chrono::microseconds(i)));
+        EXPECT_TRUE(loop.run_until(f));
+        f.get();
+    }
+    gyre::future<> slow = network.start(gyre::sleep_for(24h));
+    loop.post([&] { loop.stop(); });
+    EXPECT_FALSE(loop.run_until(slow));
+}
+
+TEST_P(Loop, RunUntilWaitsForAFutureThatNeedsAnotherLoop) {
     gyre::loop_thread network(options());
     gyre::loop loop(options());
     gyre::future<int> f = loop.start([](gyre::loop_thread& n) -> gyre::task<int> {

@@ -90,6 +90,11 @@ gyre::task<std::unique_ptr<int>> make_unique(int n) {
     co_return std::make_unique<int>(n);
 }
 
+TEST_P(Task, OfAReferenceCanBeRun) {
+    int value = 1;
+    EXPECT_EQ(&gyre::run(pick(value), options()), &value);
+}
+
 TEST_P(Task, MayReturnWhatOnlyMoves) {
     run([]() -> gyre::task<> {
         const std::unique_ptr<int> p = co_await make_unique(7);
