@@ -22,8 +22,9 @@ static_assert(std::is_trivially_destructible_v<connection_options>,
 
 /// Connects a TCP socket to a host, which is a name or a numeric address ("127.0.0.1", "::1",
 /// "fe80::1%eth0"). The addresses of a name are tried one after another; when none can be
-/// connected to, the error of the last is thrown. Throws address_info_error for an unknown name,
-/// timeout_error when `timeout` has passed.
+/// connected to, the error of the last is thrown, which names that address. Throws
+/// address_info_error for an unknown name, and timeout_error ("connect to example.org:443: Deadline
+/// exceeded") when `timeout` has passed.
 task<socket> create_connection(std::string_view host, std::uint16_t port,
                                connection_options options = {});
 
