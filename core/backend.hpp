@@ -35,6 +35,7 @@ struct descriptor {
     bool dry = false;        ///< nothing to read; epoll: nor has an edge told of something since
     bool drains = false;     ///< a short read has emptied its queue, as long as nothing is special
     bool dry_after_short_read = false; ///< epoll: registered, and nothing is special
+    bool lingers = false;              ///< SO_LINGER was set
     std::shared_ptr<inbox> home;       ///< of the loop of its first operation; empty before that
 
     /// After a change of `home`, `closed` or `timeout`.
@@ -63,6 +64,9 @@ public:
                            socklen_t size) noexcept;
     virtual int shut_down(int fd, int how) noexcept;
     virtual int close(int fd) noexcept;
+
+    /// close(), which does not block either where SO_LINGER was set: then say so.
+    void close_at_once(int fd, bool lingers) noexcept;
 
     /// One try of what an operation is for, without waiting: >= 0, -errno, or one of the two below.
     /// Both backends build on it; so errors and quirks are the same on both.

@@ -400,7 +400,7 @@ void loop::cancel(operation& op, errc reason) noexcept {
 // A result that nobody takes must not leak.
 void loop::drop_result(operation& op) noexcept {
     if (op.code == detail::opcode::accept && op.result >= 0)
-        kernel_->close(op.result);
+        kernel_->close_at_once(op.result, op.target->lingers);
     else if (op.code == detail::opcode::recv_lease && op.result > 0)
         kernel_->leases().take_back(op.buffer_id);
 }
@@ -480,7 +480,7 @@ void loop::close_when_idle(descriptor& d) noexcept {
     if (!d.idle() || d.fd < 0)
         return;
     current_->kernel_->forget(d);
-    current_->kernel_->close(std::exchange(d.fd, -1));
+    current_->kernel_->close_at_once(std::exchange(d.fd, -1), d.lingers);
     current_->retry_soon(); // what waits for a free descriptor
 }
 

@@ -91,6 +91,20 @@ int system_calls::close(int fd) noexcept {
     return checked(::close(fd));
 }
 
+// With a time in SO_LINGER, close(2) blocks, whatever O_NONBLOCK says, until all is acknowledged or
+// the time has passed. What then is left goes on in the background, as it does without the option;
+// Linux sends no reset (tcp_close). So without the option it is the same, but for the wait.
+void system_calls::close_at_once(int fd, bool lingers) noexcept {
+    linger l{};
+    socklen_t size = sizeof l;
+    if (lingers && get_option(fd, SOL_SOCKET, SO_LINGER, &l, size) == 0 && l.l_onoff != 0 &&
+        l.l_linger != 0) {
+        l = {};
+        set_option(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
+    }
+    close(fd);
+}
+
 system_calls& system_calls::real() noexcept {
     static system_calls instance;
     return instance;

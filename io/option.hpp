@@ -29,8 +29,9 @@ inline constexpr socket_option<bool> broadcast{SOL_SOCKET, SO_BROADCAST};
 /// Bytes; the kernel doubles what is set, and get tells the doubled number.
 inline constexpr socket_option<int> receive_buffer{SOL_SOCKET, SO_RCVBUF};
 inline constexpr socket_option<int> send_buffer{SOL_SOCKET, SO_SNDBUF};
-/// {1, 0}: close() resets the connection. With a time, close() blocks the loop for up to that
-/// many seconds: avoid.
+/// {1, 0}: close() resets the connection. A time, which lets close(2) block until the data is gone,
+/// has no effect here: close() takes it back before it closes (from duplicates of the descriptor,
+/// too), and the kernel sends what is left in the background, as it does after that time.
 inline constexpr socket_option<::linger> linger{SOL_SOCKET, SO_LINGER};
 /// Only get. Reading it clears it: a pending reset is then reported to nobody else.
 inline constexpr socket_option<int> pending_error{SOL_SOCKET, SO_ERROR};

@@ -104,13 +104,15 @@ lease recv_lease_operation::value() noexcept {
 std::pair<socket, address> accept_operation::value() {
     taken_ = true;
     from_.resize(name_size);
-    return {socket::own(result, target->family, target->type, target->protocol), from_};
+    socket s = socket::own(result, target->family, target->type, target->protocol);
+    s.descriptor_->lingers = target->lingers; // as the kernel hands the option on
+    return {std::move(s), from_};
 }
 
 // A connection that was accepted for a waiter that is gone is closed, not leaked.
 accept_operation::~accept_operation() {
     if (state == phase::completed && result >= 0 && !taken_)
-        kernel().close(result);
+        kernel().close_at_once(result, target->lingers);
 }
 
 // ---- Making and ending ------------------------------------------------------------------------
@@ -172,8 +174,13 @@ socket socket::adopt(int fd) {
     const int family = ask(SO_DOMAIN);
     const int type = ask(SO_TYPE);
     const int protocol = ask(SO_PROTOCOL);
+    ::linger l{};
+    socklen_t size = sizeof l;
+    check(kernel().get_option(fd, SOL_SOCKET, SO_LINGER, &l, size), doing);
     check(kernel().make_nonblocking(fd), doing);
-    return own(fd, family, type, protocol);
+    socket s = own(fd, family, type, protocol);
+    s.descriptor_->lingers = l.l_onoff != 0;
+    return s;
 }
 
 void socket::close() noexcept {
@@ -186,7 +193,7 @@ void socket::drop() noexcept {
     descriptor* d = descriptor_;
     const auto close_directly = [d] {
         if (d->fd >= 0)
-            kernel().close(std::exchange(d->fd, -1));
+            kernel().close_at_once(std::exchange(d->fd, -1), d->lingers);
         loop::release_reference(*d);
     };
     if (!d->home) {
@@ -291,6 +298,8 @@ void socket::setsockopt(int level, int option, const_buffer value) {
     if (r < 0)
         detail::throw_error(r, "setsockopt level " + std::to_string(level) + ", option " +
                                    std::to_string(option));
+    if (level == SOL_SOCKET && option == SO_LINGER)
+        descriptor_->lingers = true;
 }
 
 int socket::getsockopt(int level, int option) const {
