@@ -19,6 +19,7 @@ struct thread_pool::state {
     job* last = nullptr;
     unsigned threads = 0;
     unsigned idle = 0;
+    unsigned queued = 0;
     unsigned threads_max = 1;
 };
 
@@ -28,7 +29,8 @@ thread_pool::thread_pool(unsigned threads_max) : state_(std::make_shared<state>(
 
 void thread_pool::push(std::unique_ptr<job> j) {
     std::lock_guard lock(state_->mutex);
-    if (state_->idle == 0 && state_->threads < state_->threads_max) {
+    // An idle thread may already have been woken for another job.
+    if (state_->queued >= state_->idle && state_->threads < state_->threads_max) {
         try {
             start_thread([s = state_] { work(s); }).detach();
             ++state_->threads;
@@ -40,6 +42,7 @@ void thread_pool::push(std::unique_ptr<job> j) {
     job* added = j.get();
     (state_->last != nullptr ? state_->last->next : state_->first) = std::move(j);
     state_->last = added;
+    ++state_->queued;
     state_->wake.notify_one();
 }
 
@@ -55,6 +58,7 @@ void thread_pool::work(const std::shared_ptr<state>& s) noexcept {
         }
         std::unique_ptr<job> j = std::move(s->first);
         s->first = std::move(j->next);
+        --s->queued;
         if (s->first == nullptr)
             s->last = nullptr;
         lock.unlock();
