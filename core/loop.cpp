@@ -71,7 +71,7 @@ loop::loop(loop_options options)
     detail::inline_budget = inline_budget_max;
 }
 
-loop::~loop() {
+void loop::end() noexcept {
     detail::require(current_ == this, "a loop is destroyed on the thread that made it");
     ending_ = true;
     inbox_->drain();
@@ -87,6 +87,10 @@ loop::~loop() {
     }
     inbox_->close();
     forget_all();
+}
+
+loop::~loop() {
+    end();
     detail::set_current_submitter(nullptr);
     kernel_.reset();
     if (embed_fd_ >= 0)

@@ -160,6 +160,11 @@ private:
         loop& owner;
     };
 
+    friend class loop_thread;
+
+    /// What the destructor does first. From then on nothing runs any more; post and start are
+    /// refused.
+    void end() noexcept;
     bool run_until(detail::future_base& f);
     bool turn(bool may_wait) noexcept;
     bool run_ready() noexcept;

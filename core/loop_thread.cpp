@@ -13,7 +13,8 @@ loop_thread::loop_thread(loop_options options) {
             gyre::loop l(options);
             promise.set_value(&l);
             l.run();
-            leaving_.acquire(); // stopped by others, the loop stays good for posts and starts
+            l.end();
+            released_.acquire(); // others may still post to it, and stop it
         } catch (...) {
             promise.set_exception(std::current_exception());
         }
@@ -23,7 +24,7 @@ loop_thread::loop_thread(loop_options options) {
 
 loop_thread::~loop_thread() {
     loop_->stop();
-    leaving_.release();
+    released_.release();
 }
 
 } // namespace gyre

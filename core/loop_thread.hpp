@@ -32,13 +32,13 @@ public:
         loop_->post(std::move(f));
     }
 
-    /// Good for post, start and stop, as long as this lives. Once stopped it does not run again:
-    /// what is left of its computations ends when this is destroyed.
+    /// Good for post, start and stop, as long as this lives. Stopping it ends it: its computations
+    /// are asked to end, and from then on nothing runs; what is started has a broken future.
     gyre::loop& loop() noexcept { return *loop_; }
 
 private:
     gyre::loop* loop_ = nullptr;
-    std::binary_semaphore leaving_{0};
+    std::binary_semaphore released_{0}; // the thread may destroy the loop
     std::jthread thread_;
 };
 

@@ -44,11 +44,12 @@ public:
         }
     }
 
-    void fail(std::exception_ptr e) noexcept {
+    /// The first failure cancels what has begun and what will.
+    void fail(std::exception_ptr failure) noexcept {
         std::lock_guard lock(mutex_);
         if (failure_)
             return;
-        failure_ = std::move(e);
+        failure_ = std::move(failure);
         for (future<>* f : running_)
             f->cancel();
     }
@@ -72,12 +73,13 @@ void run_threads(const run_options& options, task<> (*make)(void*), void* factor
     {
         std::vector<std::jthread> others;
         try {
-            for (unsigned i = 1; i < n; ++i)
+            others.reserve(n);
+            while (others.size() + 1 < n)
                 others.push_back(start_thread([&] { c.work(options, make, factory); }));
-            c.work(options, make, factory);
-        } catch (...) { // no more threads: those that there are would be waited for without end
+        } catch (...) {
             c.fail(std::current_exception());
         }
+        c.work(options, make, factory); // cancelled from the start where a thread is missing
     }
     c.check();
 }
