@@ -189,28 +189,44 @@ void socket::close() noexcept {
     descriptor_ = nullptr;
 }
 
-void socket::drop() noexcept {
-    descriptor* d = descriptor_;
-    const auto close_directly = [d] {
-        if (d->fd >= 0)
-            kernel().close_at_once(std::exchange(d->fd, -1), d->lingers);
-        loop::release_reference(*d);
-    };
-    if (!d->home) {
-        close_directly();
-    } else if (d->home == detail::current_inbox()) {
-        loop::current()->close(*d);
-        loop::release_reference(*d);
-    } else {
-        // Another thread's: that loop closes it, unless it has ended.
-        const std::shared_ptr<detail::inbox> home = d->home;
-        const bool taken = home->post([d]() noexcept {
-            loop::current()->close(*d);
-            loop::release_reference(*d);
-        });
-        if (!taken)
-            close_directly();
+namespace {
+
+bool belongs_here(const descriptor& d) noexcept {
+    const loop* here = loop::current();
+    return here != nullptr && d.home == here->shared_inbox();
+}
+
+/// The end of a descriptor on its way to the loop that it belongs to. Run or not, it is done where
+/// this is destroyed: there, or, where that loop has ended, on whatever thread.
+class farewell {
+public:
+    explicit farewell(descriptor& d) noexcept : descriptor_(&d) {}
+    farewell(farewell&& other) noexcept : descriptor_(std::exchange(other.descriptor_, nullptr)) {}
+    farewell& operator=(farewell&&) = delete;
+    ~farewell() {
+        if (descriptor_ == nullptr)
+            return;
+        descriptor& d = *descriptor_;
+        if (belongs_here(d))
+            loop::current()->close(d);
+        else if (d.fd >= 0)
+            kernel().close_at_once(std::exchange(d.fd, -1), d.lingers);
+        loop::release_reference(d);
     }
+    void operator()() const noexcept {}
+
+private:
+    descriptor* descriptor_;
+};
+
+} // namespace
+
+void socket::drop() noexcept {
+    farewell f(*descriptor_);
+    if (!descriptor_->home || belongs_here(*descriptor_))
+        return;
+    const std::shared_ptr<detail::inbox> home = descriptor_->home; // it may go with the post
+    home->post(std::move(f));
 }
 
 int socket::detach() {

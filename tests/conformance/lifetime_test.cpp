@@ -438,6 +438,29 @@ TEST_P(LifetimeOf, ASocketMayBeDestroyedOnAForeignThread) {
     });
 }
 
+TEST_P(LifetimeOf, ASocketThatIsDestroyedElsewhereWhileItsLoopEndsIsClosed) {
+    auto [a, b] = make_pair(stream_kind::tcp);
+    struct at_the_end {
+        gyre::socket s;
+        ~at_the_end() {
+            std::thread([own = std::move(s)] {}).join();
+        }
+    };
+    const auto stubborn = [](gyre::socket s) -> gyre::task<> {
+        std::array<std::byte, 4> memory;
+        (void)co_await gyre::as_result(s.recv(memory).within(1ns)); // the loop's from now on
+        const at_the_end guard{std::move(s)};
+        for (;;)
+            (void)co_await gyre::as_result(gyre::sleep_for(24h));
+    };
+    {
+        gyre::loop loop(options());
+        (void)loop.start(stubborn(std::move(a)));
+        turn(loop);
+    }
+    EXPECT_TRUE(wait_readable(b)) << "still open";
+}
+
 TEST_P(LifetimeOf, ASocketMayBeHandedToAnotherLoopBeforeItIsUsed) {
     auto [a, b] = make_pair(stream_kind::tcp);
     gyre::loop_thread network(options());
