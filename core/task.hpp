@@ -57,6 +57,12 @@ inline std::coroutine_handle<> transfer(std::coroutine_handle<> to) noexcept {
 /// its computation when the task was started (by a group, a future or the loop) and not awaited.
 struct promise_base : work {
     promise_base() noexcept : work(nullptr) {}
+#if !defined(__OPTIMIZE__) || defined(GYRE_SANITIZED)
+    ~promise_base() { // about to begin, where a coroutine that is not gyre's is destroyed at once
+        if (current_trampoline.next.address() == handle().address())
+            current_trampoline.next = {};
+    }
+#endif
 
     static void* operator new(std::size_t size) { return frame_pool::allocate(size); }
     static void operator delete(void* memory, std::size_t size) noexcept {
@@ -219,7 +225,11 @@ public:
     }
 
     /// Gives up the frame, for what starts computations.
-    std::coroutine_handle<promise_type> release() noexcept { return std::exchange(frame_, {}); }
+    std::coroutine_handle<promise_type> release() noexcept {
+        detail::require(bool(frame_) && frame_.promise().ctx == nullptr,
+                        "a task is started once, and not after it was awaited or moved from");
+        return std::exchange(frame_, {});
+    }
 
 private:
     struct awaiter {

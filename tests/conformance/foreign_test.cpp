@@ -296,6 +296,20 @@ TEST_P(Foreign, ItsLeaseIsNotLostWhenItIsDestroyedAfterTheDataHasCome) {
     });
 }
 
+TEST_P(Foreign, AComputationMayBeDestroyedInTheCallbackThatBeganIt) {
+    gyre::loop loop(options());
+    bool ran = false;
+    const auto wait = []() -> gyre::task<> { co_await gyre::sleep_for(1h); };
+    const auto begin = [&]() -> foreign { co_await wait(); };
+    loop.post([&] {
+        foreign f = begin();
+        f.destroy();
+        ran = true;
+    });
+    turn(loop);
+    EXPECT_TRUE(ran);
+}
+
 // Cancelled, its operations end through the queue, also those on a socket that no loop has yet.
 TEST_P(Foreign, AComputationThatRefusesToEndMayUseNewSockets) {
     const auto refuse = [](unsigned& n) -> gyre::task<> {

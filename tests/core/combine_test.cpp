@@ -4,6 +4,7 @@
 #include <gyre/core/combine.hpp>
 #include <gyre/core/future.hpp>
 
+#include <coroutine>
 #include <limits>
 #include <memory>
 #include <stdexcept>
@@ -151,6 +152,42 @@ TEST_P(Combine, AllOfOneIsThatOne) {
     run([]() -> gyre::task<> {
         auto [n] = co_await gyre::all(after_turns(1, 5));
         EXPECT_EQ(n, 5);
+    });
+}
+
+/// An awaitable that fails when it is moved to where it would run.
+struct immovable {
+    bool await_ready() const noexcept { return true; }
+    void await_suspend(std::coroutine_handle<>) const noexcept {}
+    int await_resume() const noexcept { return 1; }
+
+    explicit immovable(int good_moves) noexcept : moves_left(good_moves) {}
+    immovable(immovable&& other) : moves_left(other.moves_left - 1) {
+        if (moves_left < 0)
+            throw std::runtime_error("immovable");
+    }
+    int moves_left;
+};
+
+TEST_P(Combine, AFailureToStartOneOfThemIsThrownWhereTheyAreAwaited) {
+    run([]() -> gyre::task<> {
+        const auto all = [](int moves) -> gyre::task<> {
+            co_await gyre::all(turns(1), immovable(moves), turns(2));
+        };
+        const auto race = [](int moves) -> gyre::task<> {
+            co_await gyre::race(turns(1), immovable(moves), turns(2));
+        };
+        std::string how;
+        for (int moves = 1; how != "well"; ++moves) {
+            CO_ASSERT_TRUE(moves < 20);
+            how = co_await ending(all(moves));
+            EXPECT_TRUE(how == "well" || how == "immovable") << how;
+        }
+        for (int moves = 1; moves < 20; ++moves) {
+            how = co_await ending(race(moves));
+            EXPECT_TRUE(how == "well" || how == "immovable") << how;
+        }
+        EXPECT_EQ(how, "well");
     });
 }
 

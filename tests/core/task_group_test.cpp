@@ -61,6 +61,10 @@ gyre::task<std::string> ending(Awaitable a) {
     co_return "well";
 }
 
+gyre::task<> next_turn_in_a_task() {
+    co_await next_turn();
+}
+
 // ---- Ends well ---------------------------------------------------------------------------------
 
 TEST_P(TaskGroup, WaitsForItsChildren) {
@@ -207,6 +211,42 @@ TEST_P(TaskGroup, MayBeStartedRacedAndPassedOnBeforeItRuns) {
         EXPECT_EQ(x + y, 6);
         EXPECT_EQ(log, "aaa");
     });
+}
+
+class TaskGroupDeathTest : public TaskGroup {
+protected:
+    void SetUp() override {
+        TaskGroup::SetUp();
+        testing::FLAGS_gtest_death_test_style = "threadsafe";
+    }
+};
+GYRE_ON_EACH_BACKEND(TaskGroupDeathTest);
+
+TEST_P(TaskGroupDeathTest, SpawningATaskThatIsGoneOrHasRunIsABrokenContract) {
+    constexpr char once[] = "gyre contract broken: a task is started once";
+    const auto spawn = [](gyre::task<> t) -> gyre::task<> {
+        co_await gyre::with_group([&](gyre::task_group& g) -> gyre::task<> {
+            g.spawn(std::move(t));
+            co_return;
+        });
+    };
+    const auto spawn_moved_from = [&](gyre::loop_options o) {
+        gyre::loop loop(o);
+        gyre::task<> t = next_turn_in_a_task();
+        const gyre::task<> other = std::move(t);
+        loop.run(spawn(std::move(t)));
+    };
+    const auto spawn_again = [&](gyre::loop_options o) {
+        gyre::loop loop(o);
+        const auto await_and_spawn = [&]() -> gyre::task<> {
+            gyre::task<> t = next_turn_in_a_task();
+            co_await t;
+            co_await spawn(std::move(t));
+        };
+        loop.run(await_and_spawn());
+    };
+    EXPECT_DEATH(spawn_moved_from(options()), once);
+    EXPECT_DEATH(spawn_again(options()), once);
 }
 
 // ---- Ends badly --------------------------------------------------------------------------------
