@@ -159,8 +159,8 @@ TEST_P(LoopThread, MayEndRightAfterItBegan) {
         gyre::loop_thread network(options());
 }
 
-// Stopping its loop is the end of what runs on it; but the loop stays good for all that other threads
-// may do with it, as long as the owner lives.
+// Stopping its loop is the end of what runs on it; but the loop stays good for all that other
+// threads may do with it, as long as the owner lives.
 TEST_P(LoopThread, StoppedItEndsWhatRunsAndRefusesWhatComesLater) {
     const auto posted = std::make_shared<int>();
     {
