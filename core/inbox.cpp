@@ -46,7 +46,7 @@ void inbox::announce() noexcept {
 }
 
 void inbox::nudge() noexcept {
-    std::lock_guard lock(mutex_);
+    const brief_lock lock(mutex_);
     if (wakes_ != nullptr)
         announce();
 }
@@ -56,41 +56,41 @@ inbox::chunk* inbox::take() noexcept {
     return std::exchange(first_, nullptr);
 }
 
-bool inbox::drain() noexcept {
+unsigned inbox::drain() noexcept {
     if (!pending() && !asleep_.load(std::memory_order_relaxed))
-        return false;
+        return 0;
     chunk* list = nullptr;
     {
-        std::lock_guard lock(mutex_);
+        const brief_lock lock(mutex_);
         news_.store(false, std::memory_order_relaxed);
         asleep_.store(false, std::memory_order_relaxed);
         list = take();
     }
-    if (list == nullptr)
-        return false;
-    run_all(list, true);
-    return true;
+    return run_all(list, true);
 }
 
-void inbox::run_all(chunk* list, bool run) noexcept {
+unsigned inbox::run_all(chunk* list, bool run) noexcept {
+    unsigned count = 0;
     while (list != nullptr) {
         for (std::size_t at = 0; at < list->used;) {
             auto* r = std::launder(reinterpret_cast<record*>(list->data() + at));
             at += r->size;
             r->act(r + 1, run);
+            ++count;
         }
         chunk* done = std::exchange(list, list->next);
         *done = {nullptr, 0, done->capacity};
         {
-            std::lock_guard lock(mutex_);
+            const brief_lock lock(mutex_);
             std::swap(done, spare_);
         }
         std::free(done);
     }
+    return count;
 }
 
 bool inbox::prepare_sleep() noexcept {
-    std::lock_guard lock(mutex_);
+    const brief_lock lock(mutex_);
     const bool nothing = !pending();
     asleep_.store(nothing, std::memory_order_relaxed);
     return nothing;
@@ -99,7 +99,7 @@ bool inbox::prepare_sleep() noexcept {
 void inbox::close() noexcept {
     chunk* list = nullptr;
     {
-        std::lock_guard lock(mutex_);
+        const brief_lock lock(mutex_);
         wakes_ = nullptr;
         list = take();
     }

@@ -11,6 +11,34 @@ namespace gyre::detail {
 
 class backend;
 
+/// Holds a mutex that everyone holds for a few instructions only: looking again for it is cheaper
+/// than to sleep and be woken.
+class brief_lock {
+public:
+    explicit brief_lock(std::mutex& m) noexcept : mutex_(m) {
+        for (unsigned look = 0; look < 128; ++look) {
+            if (mutex_.try_lock())
+                return;
+            pause();
+        }
+        mutex_.lock(); // its owner may have lost the processor
+    }
+    brief_lock(const brief_lock&) = delete;
+    ~brief_lock() { mutex_.unlock(); }
+
+    /// Tells the processor that this is a loop that waits.
+    static void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        asm volatile("isb");
+#endif
+    }
+
+private:
+    std::mutex& mutex_;
+};
+
 /// Callables from other threads for one loop. Shared with its futures, it outlives the loop.
 ///
 /// A post appends to a chunk of memory under a lock that is held for a few instructions; the loop
@@ -27,7 +55,7 @@ public:
     template <class F>
     bool post(F f) {
         static_assert(alignof(F) <= alignof(record));
-        std::lock_guard lock(mutex_);
+        const brief_lock lock(mutex_);
         if (wakes_ == nullptr)
             return false;
         record* r = append(sizeof(record) + sizeof(F));
@@ -45,8 +73,8 @@ public:
     /// Asks the loop to look up from its wait, as a post would.
     void nudge() noexcept;
 
-    /// Runs what has been posted, in order; false when there was nothing. The loop's thread.
-    bool drain() noexcept;
+    /// Runs what has been posted, in order, and says how many that were. The loop's thread.
+    unsigned drain() noexcept;
 
     /// Whether there is something to drain; for a loop that polls instead of sleeping.
     bool pending() const noexcept { return news_.load(std::memory_order_acquire); }
@@ -74,7 +102,7 @@ private:
     void commit(record& r) noexcept;
     void announce() noexcept;
     chunk* take() noexcept;
-    void run_all(chunk* list, bool run) noexcept;
+    unsigned run_all(chunk* list, bool run) noexcept;
 
     std::mutex mutex_;
     backend* wakes_; // nullptr: closed

@@ -170,6 +170,7 @@ private:
     bool run_ready() noexcept;
     void settle_deadlines() noexcept;
     bool expire() noexcept;
+    bool more_posts() const noexcept;
     void wait(bool may_wait) noexcept;
     bool take_stop() noexcept;
     void retry_all() noexcept;
@@ -218,6 +219,7 @@ private:
     std::unique_ptr<detail::backend> kernel_;
     std::shared_ptr<detail::inbox> inbox_;
     std::atomic<bool> stop_ = false;
+    unsigned posts_ = 0; ///< of other threads, that the last turn ran
     bool in_turn_ = false;
     bool ending_ = false;
     int embed_fd_ = -1;

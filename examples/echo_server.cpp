@@ -58,6 +58,8 @@ gyre::task<> serve(const command_line& line) {
         s.bind(at);
     } else {
         s = co_await gyre::create_server(at, {.reuse_port = line.run.threads != 1});
+        if (!at.is_unix_path() && !at.is_unix_abstract())
+            s.set(gyre::option::no_delay, true); // accepted connections inherit it
     }
     std::printf("listening on %s%s (%s)\n", line.datagrams ? "udp:" : "",
                 s.getsockname().to_string().c_str(),

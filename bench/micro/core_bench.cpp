@@ -115,14 +115,20 @@ BENCHMARK(post_to_a_sleeper)->UseRealTime()->Iterations(2000);
 
 gyre::task<> spawn(benchmark::State& state) {
     co_await gyre::with_group([&](gyre::task_group& g) -> gyre::task<> {
-        while (state.KeepRunningBatch(batch)) {
-            for (benchmark::IterationCount i = 0; i < batch; ++i)
+        const benchmark::IterationCount children = state.range(0);
+        while (state.KeepRunningBatch(children)) {
+            for (benchmark::IterationCount i = 0; i < children; ++i)
                 g.spawn(empty());
             co_await gyre::yield();
         }
     });
 }
-BENCHMARK(on_loop<spawn>)->Name("spawn_and_finish_empty_task");
+// So many at a time: their frames fit into the first cache, or do not.
+BENCHMARK(on_loop<spawn>)
+    ->Name("spawn_and_finish_empty_task")
+    ->ArgName("at_a_time")
+    ->Arg(64)
+    ->Arg(1024);
 
 gyre::task<> group_of_one(benchmark::State& state) {
     for (auto _ : state)
