@@ -310,8 +310,10 @@ TEST_P(SystemCalls, SixteenEchoesInABatchShareTheirWaits) {
         4 * 16 + 2, 2 * 16 + 2);
 }
 
-TEST_P(SystemCalls, ASleepTakesOne) {
-    expect_per_round(
+// None when its time has passed before the loop looks, as happens on a busy machine.
+TEST_P(SystemCalls, ASleepTakesOneAtMost) {
+    EXPECT_TRUE(makes_at_most(
+        rounds + 5,
         [](gyre::backend_kind b) -> std::string {
             gyre::loop loop({.backend = b});
             const auto sleep = [&]() -> gyre::task<> {
@@ -324,7 +326,7 @@ TEST_P(SystemCalls, ASleepTakesOne) {
             loop.run(sleep());
             return {};
         },
-        1, 1);
+        backend()));
 }
 
 TEST_P(SystemCalls, AwaitingTasksTakesNone) {
