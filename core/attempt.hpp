@@ -101,22 +101,17 @@ inline int try_recv(operation& op) noexcept {
     return n >= 0 ? static_cast<int>(n) : after_failure(op); // the kernel reads 2 GiB at most
 }
 
-inline int try_recv_from(named_operation& op) noexcept {
-    iovec part{op.data, op.size};
-    msghdr message{};
-    message.msg_name = op.name;
-    message.msg_namelen = op.name_size;
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    ssize_t n = 0;
-    do
-        n = ::recvmsg(op.target->fd, &message, op.msg_flags | MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
-    if (n >= 0) {
-        op.name_size = message.msg_namelen;
-        op.msg_flags = message.msg_flags;
-    }
-    return waiting(op, checked(n));
+/// A message that wants parts and control of the operation. `one` is for where it has one part.
+inline msghdr message_of(message_operation& op, iovec& one) noexcept {
+    msghdr m{};
+    m.msg_name = op.name;
+    m.msg_namelen = op.name_size;
+    one = {op.data, op.size};
+    m.msg_iov = op.parts != nullptr ? const_cast<iovec*>(op.parts) : &one;
+    m.msg_iovlen = op.parts != nullptr ? op.part_count : 1;
+    m.msg_control = op.control;
+    m.msg_controllen = op.control_size;
+    return m;
 }
 
 inline ssize_t send_some(const operation& op) noexcept {
@@ -137,18 +132,6 @@ inline int try_send_all(bulk_operation& op) noexcept {
         return send_rest(op, n);
     op.transferred += op.size;
     return 0;
-}
-
-inline int try_send_to(named_operation& op) noexcept {
-    ssize_t n = 0;
-    do
-        n = ::sendto(op.target->fd, op.data, op.size, op.msg_flags | MSG_DONTWAIT | MSG_NOSIGNAL,
-                     op.name, op.name_size);
-    while (n < 0 && errno == EINTR);
-    const int r = checked(n);
-    if (r == -EAGAIN && op.target->family == AF_UNIX && op.target->type == SOCK_DGRAM)
-        return retrying(op, r);
-    return waiting(op, r);
 }
 
 inline int try_poll(operation& op, short events) noexcept {

@@ -63,6 +63,16 @@ public:
     virtual int set_option(int fd, int level, int option, const void* value,
                            socklen_t size) noexcept;
     virtual int shut_down(int fd, int how) noexcept;
+    virtual int io_control(int fd, unsigned long request, void* argument) noexcept;
+    /// Another descriptor of the same open file, closed on exec: F_DUPFD_CLOEXEC of fcntl(2).
+    virtual int duplicate(int fd) noexcept;
+    /// Whether exec keeps it open: 1 or 0; FD_CLOEXEC of fcntl(2).
+    virtual int inheritable(int fd) noexcept;
+    virtual int make_inheritable(int fd, bool yes) noexcept;
+    /// Non-blocking and closed on exec; of `capacity` bytes where that is allowed. pipe2(2).
+    virtual int open_pipe(int (&fds)[2], int capacity) noexcept;
+    /// Moves bytes between a pipe and another descriptor without waiting or SIGPIPE. splice(2).
+    virtual int splice(int from, int to, std::size_t size) noexcept;
     virtual int close(int fd) noexcept;
 
     /// close(), which does not block either where SO_LINGER was set: then say so.

@@ -19,6 +19,7 @@ public:
         case errc::closed: return "Socket is closed";
         case errc::busy: return "Another operation of this direction is pending";
         case errc::broken: return "The loop ended before the result was there";
+        case errc::incomplete: return "The stream ended too early";
         }
         return "Unknown error " + std::to_string(value);
     }

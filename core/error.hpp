@@ -15,6 +15,7 @@ enum class errc : unsigned char {
     closed,        ///< the socket was closed here, before or during the operation
     busy,          ///< another operation of the same direction is pending on this socket
     broken,        ///< the loop ended before the future's computation did
+    incomplete,    ///< the stream ended before all was there that was asked for
 };
 
 /// The category of gyre::errc, named "gyre".
@@ -28,7 +29,8 @@ class error : public std::system_error {
 public:
     error(std::error_code code, const std::string& doing, std::size_t transferred = 0);
 
-    /// Bytes that had gone out when a sendall ended early; 0 for every other operation.
+    /// What had been done when an operation on many bytes ended early: bytes that had gone out
+    /// (sendall, sendfile) or were in the buffer (recv_exactly), datagrams of a batch. Else 0.
     std::size_t transferred() const noexcept { return transferred_; }
 
 private:

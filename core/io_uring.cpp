@@ -186,9 +186,8 @@ int io_uring_backend::attempt_now(operation& op) noexcept {
 }
 
 [[gnu::always_inline]] inline bool io_uring_backend::wait_for(operation& op) noexcept {
-    op.queued = false;
     if (!(must_wait(op) ? start_recv(op) : start(op))) [[unlikely]] {
-        op.queued = true;
+        op.state = operation::phase::unsent;
         deferred_.push(op);
     }
     return true;
@@ -201,7 +200,6 @@ int io_uring_backend::attempt(operation& op) noexcept {
     if (!ring_lends())
         return attempt_lease(op);
     op.state = operation::phase::waiting;
-    op.queued = false;
     op.result = -EAGAIN;
     if (!start(op)) {
         op.state = operation::phase::idle;
@@ -266,14 +264,19 @@ bool io_uring_backend::start(operation& op) noexcept {
         }
         break;
     case opcode::recv:
+    case opcode::recv_all:
     case opcode::poll_read:
     case opcode::accept:
-    case opcode::recv_from: io_uring_prep_poll_add(sqe, fd, POLLIN | POLLPRI | POLLRDHUP); break;
+    case opcode::recv_msg:
+    case opcode::recv_many: io_uring_prep_poll_add(sqe, fd, POLLIN | POLLPRI | POLLRDHUP); break;
     case opcode::poll_write:
     case opcode::connect:
     case opcode::send:
     case opcode::send_all:
-    case opcode::send_to: io_uring_prep_poll_add(sqe, fd, POLLOUT); break;
+    case opcode::send_msg:
+    case opcode::send_parts:
+    case opcode::send_many:
+    case opcode::send_file: io_uring_prep_poll_add(sqe, fd, POLLOUT); break;
     case opcode::sleep: break;
     }
     io_uring_sqe_set_data(sqe, &op);
@@ -282,15 +285,14 @@ bool io_uring_backend::start(operation& op) noexcept {
 }
 
 void io_uring_backend::cancel(operation& op) noexcept {
-    if (op.queued) { // the kernel has not seen it
+    if (op.state == operation::phase::unsent) { // the kernel has not seen it
         deferred_.remove(op);
-        op.queued = false;
         owner_.finish(op, encode(op.reason));
         return;
     }
     op.state = operation::phase::cancelling;
     if (!start_cancel(op)) {
-        op.queued = true;
+        op.state = operation::phase::uncancelled;
         deferred_.push(op);
     }
 }
@@ -308,10 +310,11 @@ bool io_uring_backend::start_cancel(operation& op) noexcept {
 void io_uring_backend::start_deferred() noexcept {
     while (!deferred_.empty()) {
         auto& op = static_cast<operation&>(deferred_.front());
-        if (!(op.state == operation::phase::cancelling ? start_cancel(op) : start(op)))
+        const bool to_cancel = op.state == operation::phase::uncancelled;
+        if (!(to_cancel ? start_cancel(op) : start(op)))
             return;
         deferred_.pop();
-        op.queued = false;
+        op.state = to_cancel ? operation::phase::cancelling : operation::phase::waiting;
     }
 }
 
@@ -415,7 +418,7 @@ void io_uring_backend::woken(unsigned flags) noexcept {
 }
 
 inline void io_uring_backend::complete(operation& op, int result, unsigned flags) noexcept {
-    if (!must_wait(op) || result < 0 || op.queued) [[unlikely]]
+    if (!must_wait(op) || result < 0 || op.state != operation::phase::waiting) [[unlikely]]
         return complete_unusual(op, result, flags);
     --pending_;
     op.target->dry = (flags & IORING_CQE_F_SOCK_NONEMPTY) == 0;
@@ -424,18 +427,17 @@ inline void io_uring_backend::complete(operation& op, int result, unsigned flags
 
 void io_uring_backend::complete_unusual(operation& op, int result, unsigned flags) noexcept {
     --pending_;
-    if (op.queued) { // its cancel had not gone out yet
+    if (op.state == operation::phase::uncancelled)
         deferred_.remove(op);
-        op.queued = false;
-    }
     const bool received = must_wait(op) || (op.code == opcode::recv_lease && lending_ == made);
     if ((flags & IORING_CQE_F_BUFFER) != 0) {
-        op.buffer_id = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
+        const auto buffer = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
+        op.extra = buffer;
         if (result > 0) {
-            op.data = leases_->at(op.buffer_id);
+            op.data = leases_->at(buffer);
             leases_->lend();
         } else {
-            give_buffer(op.buffer_id);
+            give_buffer(buffer);
         }
     }
     if (result == -ECANCELED && op.reason != errc{}) {
@@ -469,8 +471,7 @@ void io_uring_backend::wake() noexcept {
 void io_uring_backend::end() noexcept {
     while (!deferred_.empty()) {
         auto& op = static_cast<operation&>(deferred_.pop());
-        op.queued = false;
-        if (op.state != operation::phase::cancelling) // else the kernel has it
+        if (op.state == operation::phase::unsent) // else the kernel has it
             owner_.finish(op, encode(errc::broken));
     }
     bool asked = false;

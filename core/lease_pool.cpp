@@ -55,12 +55,13 @@ int backend::attempt_lease(operation& op) noexcept {
         op.result = -ENOBUFS;
         return would_retry;
     }
-    op.buffer_id = static_cast<std::uint16_t>(id);
-    op.data = pool.at(op.buffer_id);
+    const auto buffer = static_cast<std::uint16_t>(id);
+    op.extra = buffer;
+    op.data = pool.at(buffer);
     op.size = pool.size();
     const int r = detail::attempt(op);
     if (r <= 0) {
-        pool.put(op.buffer_id);
+        pool.put(buffer);
         return r;
     }
     if (static_cast<std::size_t>(r) < pool.size())

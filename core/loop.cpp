@@ -411,11 +411,13 @@ void loop::cancel(operation& op, errc reason) noexcept {
     case phase::idle:
     case phase::completed:
     case phase::ended:
-    case phase::cancelling: return;
+    case phase::cancelling:
+    case phase::uncancelled: return;
     case phase::readied: op.reason = reason; return; // it may still succeed; see go_on
     case phase::retrying: retries_.remove(op); [[fallthrough]];
     case phase::sleeping: finish(op, result); return;
     case phase::waiting:
+    case phase::unsent:
         op.reason = reason;
         kernel_->cancel(op);
         return;
@@ -427,7 +429,7 @@ void loop::drop_result(operation& op) noexcept {
     if (op.code == detail::opcode::accept && op.result >= 0)
         kernel_->close_at_once(op.result, op.target->lingers);
     else if (op.code == detail::opcode::recv_lease && op.result > 0)
-        kernel_->leases().take_back(op.buffer_id);
+        kernel_->leases().take_back(static_cast<std::uint16_t>(op.extra));
 }
 
 void loop::forget(operation& op) noexcept {
@@ -443,7 +445,7 @@ void loop::forget(operation& op) noexcept {
 void loop::abandon(operation& op) noexcept {
     const bool pending = op.state != phase::completed;
     cancel(op, errc::cancelled);
-    while (op.state == phase::cancelling)
+    while (op.state == phase::cancelling || op.state == phase::uncancelled)
         kernel_->wait(detail::forever);
     ready_.remove(op);
     if (pending && op.state == phase::completed)

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <limits>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 namespace gyre {
 class loop;
@@ -25,14 +26,19 @@ enum class opcode : std::uint8_t {
     poll_read, ///< until the descriptor is readable, or has an error or hang-up to tell
     accept,
     recv,
+    recv_all,   ///< until the memory is full or the stream at its end
     recv_lease, ///< into memory lent by the loop
-    recv_from,
+    recv_msg,
+    recv_many, ///< a batch of datagrams
     // the sending ones,
     poll_write,
     connect,
     send,
     send_all,
-    send_to,
+    send_msg,
+    send_parts, ///< send_all of memory in several places
+    send_many,
+    send_file,
     // and neither.
     sleep, ///< for the deadline alone; the kernel never sees it
 };
@@ -70,14 +76,16 @@ extern constinit thread_local submitter* current_submitter;
 class operation : public timer {
 public:
     enum class phase : std::uint8_t {
-        idle,       ///< not begun, or ended
-        waiting,    ///< the backend has it
-        readied,    ///< epoll says that it may go on; it tries when its turn in the queue comes
-        cancelling, ///< io_uring was asked to cancel it; its completion is still to come
-        retrying,   ///< what it waits for cannot be polled; the loop tries again after a while
-        sleeping,   ///< it waits for its deadline alone
-        completed,  ///< the result is there, the waiter is in the ready queue
-        ended,      ///< the waiter runs, and this is the last that refers to the descriptor
+        idle,        ///< not begun, or ended
+        waiting,     ///< the backend has it
+        unsent,      ///< the same, but io_uring has no room for it yet
+        readied,     ///< epoll says that it may go on; it tries when its turn in the queue comes
+        cancelling,  ///< io_uring was asked to cancel it; its completion is still to come
+        uncancelled, ///< the same, but there was no room yet for the request
+        retrying,    ///< what it waits for cannot be polled; the loop tries again after a while
+        sleeping,    ///< it waits for its deadline alone
+        completed,   ///< the result is there, the waiter is in the ready queue
+        ended,       ///< the waiter runs, and this is the last that refers to the descriptor
     };
 
     // Leaves what begin() sets: two of these are made for each echoed message.
@@ -114,10 +122,9 @@ public:
     opcode code;        // these four are one store with msg_flags
     phase state = phase::idle;
     timing when = timing::inherit;
-    errc reason = errc{};    ///< asked to end early: the end, unless it succeeds first
-    int result;              ///< >= 0: success; < 0: see decode()
-    std::uint16_t buffer_id; ///< recv_lease: which buffer was filled
-    bool queued;             ///< io_uring: waits for room in the submission queue
+    errc reason = errc{}; ///< asked to end early: the end, unless it succeeds first
+    int result;           ///< >= 0: success; < 0: see decode()
+    std::uint32_t extra;  ///< recv_lease: which buffer was filled; recv_all: bytes that are there
 
 private:
     friend class gyre::loop;
@@ -168,11 +175,37 @@ public:
     bool started = false;    ///< connect: the kernel has begun
 };
 
-/// A sendall: counts what has gone.
+/// A message with its address, from or into memory in several places, and ancillary data.
+class message_operation : public named_operation {
+public:
+    using named_operation::named_operation;
+    const iovec* parts = nullptr; ///< nullptr: one part, which is `data` and `size`
+    std::size_t part_count = 0;
+    void* control = nullptr;
+    std::size_t control_size = 0; ///< its capacity, then its size
+};
+
+/// A sendall and its kin: counts what has gone.
 class bulk_operation : public operation {
 public:
     using operation::operation;
-    std::size_t transferred = 0;
+    std::size_t transferred = 0; ///< bytes; of send_many: datagrams
+};
+
+/// A sendall of memory in several places; `size` is what is left of all of them.
+class gather_operation : public bulk_operation {
+public:
+    using bulk_operation::bulk_operation;
+    const iovec* parts = nullptr;
+    std::size_t part_count = 0;
+};
+
+/// `size` bytes of a file, from `offset` on.
+class file_operation : public bulk_operation {
+public:
+    using bulk_operation::bulk_operation;
+    int file = -1;
+    std::int64_t offset = 0;
 };
 
 } // namespace gyre::detail

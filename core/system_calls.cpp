@@ -1,8 +1,13 @@
 #include <gyre/core/attempt.hpp>
 #include <gyre/core/backend.hpp>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <csignal>
 #include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 namespace gyre::detail {
@@ -25,6 +30,158 @@ int send_rest(bulk_operation& op, ssize_t gone) noexcept {
     return try_send_all(op);
 }
 
+namespace {
+
+// What must be repeated when a signal comes in between.
+template <class Call>
+int call(Call c) noexcept {
+    for (;;) {
+        const auto n = c();
+        if (n >= 0)
+            return static_cast<int>(n);
+        if (errno != EINTR)
+            return -errno;
+    }
+}
+
+// An unconnected UNIX datagram to a full queue: polling says that there is room.
+int waiting_to_send(operation& op, int result) noexcept {
+    const bool unpollable = op.target->family == AF_UNIX && op.target->type == SOCK_DGRAM;
+    return result == -EAGAIN && unpollable ? retrying(op, result) : waiting(op, result);
+}
+
+int try_recv_all(operation& op) noexcept {
+    for (;;) {
+        const int n = try_recv(op);
+        if (n < 0)
+            return n;
+        op.extra += static_cast<std::uint32_t>(n);
+        op.data = static_cast<std::byte*>(op.data) + n;
+        op.size -= static_cast<std::size_t>(n);
+        if (n == 0 || op.size == 0)
+            return static_cast<int>(op.extra);
+    }
+}
+
+int try_recv_msg(message_operation& op) noexcept {
+    iovec one;
+    msghdr m = message_of(op, one);
+    const int flags = op.msg_flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+    const int n = call([&] { return ::recvmsg(op.target->fd, &m, flags); });
+    if (n < 0)
+        return waiting(op, n);
+    op.name_size = m.msg_namelen;
+    op.control_size = m.msg_controllen;
+    op.msg_flags = m.msg_flags & ~MSG_CMSG_CLOEXEC;
+    return n;
+}
+
+int try_send_msg(message_operation& op) noexcept {
+    iovec one;
+    const msghdr m = message_of(op, one);
+    const int flags = op.msg_flags | MSG_DONTWAIT | MSG_NOSIGNAL;
+    return waiting_to_send(op, call([&] { return ::sendmsg(op.target->fd, &m, flags); }));
+}
+
+int try_send_parts(gather_operation& op) noexcept {
+    while (op.size > 0) {
+        // From where the last write ended, as many parts as one call takes.
+        std::array<iovec, 64> parts;
+        std::size_t count = 0;
+        std::size_t skip = op.transferred;
+        for (std::size_t i = 0; i < op.part_count && count < parts.size(); ++i) {
+            iovec part = op.parts[i];
+            const std::size_t gone = std::min(skip, part.iov_len);
+            skip -= gone;
+            part.iov_base = static_cast<std::byte*>(part.iov_base) + gone;
+            part.iov_len -= gone;
+            if (part.iov_len > 0)
+                parts[count++] = part;
+        }
+        msghdr m{};
+        m.msg_iov = parts.data();
+        m.msg_iovlen = count;
+        const int flags = op.msg_flags | MSG_DONTWAIT | MSG_NOSIGNAL;
+        const int n = call([&] { return ::sendmsg(op.target->fd, &m, flags); });
+        if (n < 0)
+            return waiting(op, n);
+        op.transferred += static_cast<std::size_t>(n);
+        op.size -= static_cast<std::size_t>(n);
+    }
+    return 0;
+}
+
+int try_recv_many(operation& op) noexcept {
+    auto* const batch = static_cast<mmsghdr*>(op.data);
+    const auto count = static_cast<unsigned>(op.size);
+    const int flags = op.msg_flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+    return waiting(op,
+                   call([&] { return ::recvmmsg(op.target->fd, batch, count, flags, nullptr); }));
+}
+
+int try_send_many(bulk_operation& op) noexcept {
+    while (op.size > 0) {
+        auto* const batch = static_cast<mmsghdr*>(op.data);
+        const auto count = static_cast<unsigned>(op.size);
+        const int flags = op.msg_flags | MSG_DONTWAIT | MSG_NOSIGNAL;
+        const int n = call([&] { return ::sendmmsg(op.target->fd, batch, count, flags); });
+        if (n < 0)
+            return waiting_to_send(op, n);
+        op.data = batch + n;
+        op.size -= static_cast<std::size_t>(n);
+        op.transferred += static_cast<std::size_t>(n);
+    }
+    return 0;
+}
+
+// sendfile(2) has no MSG_NOSIGNAL. So SIGPIPE is blocked meanwhile, on this thread, and one that
+// came is taken away, unless it was pending before.
+class no_sigpipe {
+public:
+    no_sigpipe() noexcept {
+        sigemptyset(&sigpipe_);
+        sigaddset(&sigpipe_, SIGPIPE);
+        pthread_sigmask(SIG_BLOCK, &sigpipe_, &before_);
+    }
+    no_sigpipe(const no_sigpipe&) = delete;
+    ~no_sigpipe() {
+        if (sigismember(&before_, SIGPIPE) == 0)
+            pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    }
+    /// After EPIPE.
+    void take() noexcept {
+        if (sigismember(&before_, SIGPIPE) != 0)
+            return; // blocked by the program: nothing happens, as it wants
+        const timespec now{};
+        while (sigtimedwait(&sigpipe_, nullptr, &now) < 0 && errno == EINTR) {
+        }
+    }
+
+private:
+    sigset_t sigpipe_;
+    sigset_t before_;
+};
+
+int try_send_file(file_operation& op) noexcept {
+    no_sigpipe guard;
+    while (op.size > 0) {
+        off_t at = op.offset;
+        const int n = call([&] { return ::sendfile(op.target->fd, op.file, &at, op.size); });
+        if (n == -EPIPE)
+            guard.take();
+        if (n < 0)
+            return waiting(op, n);
+        if (n == 0)
+            break; // the file ends here
+        op.offset += n;
+        op.size -= static_cast<std::size_t>(n);
+        op.transferred += static_cast<std::size_t>(n);
+    }
+    return 0;
+}
+
+} // namespace
+
 int attempt(operation& op) noexcept {
     switch (op.code) {
     case opcode::poll_read: return try_poll(op, POLLIN | POLLPRI | POLLRDHUP);
@@ -34,12 +191,17 @@ int attempt(operation& op) noexcept {
         if (op.size == 0 && op.target->type == SOCK_STREAM)
             return 0; // the kernel would say EAGAIN, or not, depending on the family
         return try_recv(op);
-    case opcode::recv_from: return try_recv_from(static_cast<named_operation&>(op));
+    case opcode::recv_all: return op.size == 0 ? 0 : try_recv_all(op);
+    case opcode::recv_msg: return try_recv_msg(static_cast<message_operation&>(op));
+    case opcode::recv_many: return try_recv_many(op);
     case opcode::poll_write: return try_poll(op, POLLOUT);
     case opcode::connect: return try_connect(static_cast<named_operation&>(op));
     case opcode::send: return try_send(op);
     case opcode::send_all: return try_send_all(static_cast<bulk_operation&>(op));
-    case opcode::send_to: return try_send_to(static_cast<named_operation&>(op));
+    case opcode::send_msg: return try_send_msg(static_cast<message_operation&>(op));
+    case opcode::send_parts: return try_send_parts(static_cast<gather_operation&>(op));
+    case opcode::send_many: return try_send_many(static_cast<bulk_operation&>(op));
+    case opcode::send_file: return try_send_file(static_cast<file_operation&>(op));
     case opcode::sleep: break;
     }
     return -EINVAL;
@@ -103,6 +265,42 @@ void system_calls::close_at_once(int fd, bool lingers) noexcept {
         set_option(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
     }
     close(fd);
+}
+
+int system_calls::io_control(int fd, unsigned long request, void* argument) noexcept {
+    return checked(::ioctl(fd, request, argument));
+}
+
+int system_calls::duplicate(int fd) noexcept {
+    return checked(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+int system_calls::inheritable(int fd) noexcept {
+    const int flags = checked(::fcntl(fd, F_GETFD));
+    return flags < 0 ? flags : (flags & FD_CLOEXEC) == 0 ? 1 : 0;
+}
+
+int system_calls::make_inheritable(int fd, bool yes) noexcept {
+    const int flags = checked(::fcntl(fd, F_GETFD));
+    if (flags < 0)
+        return flags;
+    return checked(::fcntl(fd, F_SETFD, yes ? flags & ~FD_CLOEXEC : flags | FD_CLOEXEC));
+}
+
+int system_calls::open_pipe(int (&fds)[2], int capacity) noexcept {
+    const int r = checked(::pipe2(fds, O_NONBLOCK | O_CLOEXEC));
+    if (r == 0)
+        ::fcntl(fds[1], F_SETPIPE_SZ, capacity); // or what the kernel gives by itself
+    return r;
+}
+
+int system_calls::splice(int from, int to, std::size_t size) noexcept {
+    no_sigpipe guard;
+    const unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+    const int n = call([&] { return ::splice(from, nullptr, to, nullptr, size, flags); });
+    if (n == -EPIPE)
+        guard.take();
+    return n;
 }
 
 system_calls& system_calls::real() noexcept {

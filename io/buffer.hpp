@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <ranges>
 #include <span>
+#include <sys/uio.h>
 #include <type_traits>
 
 namespace gyre {
@@ -22,16 +22,14 @@ class buffer {
 public:
     template <detail::bytes_range R>
         requires(!std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>)
-    buffer(R&& range) noexcept
-        : bytes_(reinterpret_cast<std::byte*>(std::ranges::data(range)), std::ranges::size(range)) {
-    }
-    buffer(void* data, std::size_t size) noexcept : bytes_(static_cast<std::byte*>(data), size) {}
+    buffer(R&& range) noexcept : part_{std::ranges::data(range), std::ranges::size(range)} {}
+    buffer(void* data, std::size_t size) noexcept : part_{data, size} {}
 
-    std::byte* data() const noexcept { return bytes_.data(); }
-    std::size_t size() const noexcept { return bytes_.size(); }
+    std::byte* data() const noexcept { return static_cast<std::byte*>(part_.iov_base); }
+    std::size_t size() const noexcept { return part_.iov_len; }
 
 private:
-    std::span<std::byte> bytes_;
+    iovec part_;
 };
 
 /// Memory to send: made from any contiguous range of bytes, or a string literal (without the NUL
@@ -41,25 +39,50 @@ class const_buffer {
 public:
     template <detail::bytes_range R>
     const_buffer(const R& range) noexcept
-        : bytes_(reinterpret_cast<const std::byte*>(std::ranges::data(range)),
-                 std::ranges::size(range)) {}
+        : const_buffer(std::ranges::data(range), std::ranges::size(range)) {}
     template <std::size_t N>
     const_buffer(const char (&literal)[N]) noexcept
-        : bytes_(reinterpret_cast<const std::byte*>(literal), N - (literal[N - 1] == '\0')) {}
+        : const_buffer(literal, N - (literal[N - 1] == '\0')) {}
     template <std::size_t N>
     const_buffer(const char8_t (&literal)[N]) noexcept
-        : bytes_(reinterpret_cast<const std::byte*>(literal), N - (literal[N - 1] == u8'\0')) {}
+        : const_buffer(literal, N - (literal[N - 1] == u8'\0')) {}
     template <std::size_t N>
-    const_buffer(char (&array)[N]) noexcept
-        : bytes_(reinterpret_cast<const std::byte*>(array), N) {}
+    const_buffer(char (&array)[N]) noexcept : const_buffer(array, N) {}
     const_buffer(const void* data, std::size_t size) noexcept
-        : bytes_(static_cast<const std::byte*>(data), size) {}
+        : part_{const_cast<void*>(data), size} {} // nobody writes through it
 
-    const std::byte* data() const noexcept { return bytes_.data(); }
-    std::size_t size() const noexcept { return bytes_.size(); }
+    const std::byte* data() const noexcept { return static_cast<const std::byte*>(part_.iov_base); }
+    std::size_t size() const noexcept { return part_.iov_len; }
 
 private:
-    std::span<const std::byte> bytes_;
+    iovec part_;
 };
+
+/// Memory in several places: filled or sent in this order, as if it were one (readv(2)). Both the
+/// memory and the array of its parts must stay until the operation has ended. At most 1024 parts.
+///
+///     std::array parts{gyre::const_buffer(head), gyre::const_buffer(body)};
+///     co_await s.sendall(parts);
+using buffers = std::span<const buffer>;
+using const_buffers = std::span<const const_buffer>;
+
+namespace detail {
+
+/// A part is an iovec and nothing else, so that an array of them is what the kernel takes.
+template <class Part>
+const iovec* iovecs(std::span<const Part> parts) noexcept {
+    static_assert(sizeof(Part) == sizeof(iovec) && std::is_standard_layout_v<Part>);
+    return reinterpret_cast<const iovec*>(parts.data());
+}
+
+template <class Part>
+std::size_t total_size(std::span<const Part> parts) noexcept {
+    std::size_t sum = 0;
+    for (const Part& p : parts)
+        sum += p.size();
+    return sum;
+}
+
+} // namespace detail
 
 } // namespace gyre

@@ -78,11 +78,19 @@ std::string detail::describe(const operation& op) {
     }
     case opcode::connect: return "connect to " + name_of(static_cast<const named_operation&>(op));
     case opcode::recv:
+    case opcode::recv_all:
     case opcode::recv_lease: return "recv from " + name_of_connection(d);
-    case opcode::recv_from: return "recvfrom on " + name_of_connection(d);
+    case opcode::recv_msg: return "recvmsg on " + name_of_connection(d);
+    case opcode::recv_many: return "receive datagrams on " + name_of_connection(d);
     case opcode::send: return "send to " + name_of_connection(d);
-    case opcode::send_all: return "sendall to " + name_of_connection(d);
-    case opcode::send_to: return "sendto " + name_of(static_cast<const named_operation&>(op));
+    case opcode::send_all:
+    case opcode::send_parts: return "sendall to " + name_of_connection(d);
+    case opcode::send_msg: {
+        const auto& message = static_cast<const named_operation&>(op);
+        return "sendto " + (message.name != nullptr ? name_of(message) : name_of_connection(d));
+    }
+    case opcode::send_many: return "send datagrams on " + name_of_connection(d);
+    case opcode::send_file: return "sendfile to " + name_of_connection(d);
     }
     return "operation";
 }
@@ -90,7 +98,7 @@ std::string detail::describe(const operation& op) {
 // A buffer that was filled for a waiter that is gone goes back.
 recv_lease_operation::~recv_lease_operation() {
     if (state == phase::completed && result > 0 && !taken_)
-        loop::current()->kernel().leases().take_back(buffer_id);
+        loop::current()->kernel().leases().take_back(static_cast<std::uint16_t>(extra));
 }
 
 lease recv_lease_operation::value() noexcept {
@@ -98,7 +106,7 @@ lease recv_lease_operation::value() noexcept {
     if (result == 0)
         return {};
     return {loop::current()->kernel().leases(), static_cast<std::byte*>(data),
-            static_cast<std::uint32_t>(result), buffer_id};
+            static_cast<std::uint32_t>(result), static_cast<std::uint16_t>(extra)};
 }
 
 std::pair<socket, address> accept_operation::value() {

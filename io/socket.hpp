@@ -4,6 +4,7 @@
 #include <gyre/core/clock.hpp>
 #include <gyre/core/operation.hpp>
 #include <gyre/io/address.hpp>
+#include <gyre/io/ancillary.hpp>
 #include <gyre/io/buffer.hpp>
 #include <gyre/io/lease.hpp>
 #include <gyre/io/option.hpp>
@@ -56,6 +57,15 @@ public:
     }
 
 protected:
+    template <class Part>
+    void set_parts(std::span<const Part> list) noexcept {
+        this->parts = iovecs(list);
+        this->part_count = list.size();
+    }
+    void set_control(const ancillary* c, std::size_t bytes) noexcept {
+        this->control = c != nullptr ? const_cast<std::byte*>(c->data()) : nullptr;
+        this->control_size = bytes;
+    }
     /// MSG_DONTWAIT says of one operation what nonblocking() says.
     void set_flags(int flags) noexcept {
         this->msg_flags = flags;
@@ -65,10 +75,12 @@ protected:
 
 private:
     [[noreturn]] void fail() const {
-        std::size_t gone = 0;
+        std::size_t done = 0;
         if constexpr (std::is_base_of_v<bulk_operation, Base>)
-            gone = this->transferred;
-        throw_error(this->result, describe(*this), gone);
+            done = this->transferred;
+        else if (this->code == opcode::recv_all)
+            done = this->extra;
+        throw_error(this->result, describe(*this), done);
     }
 };
 
@@ -79,9 +91,37 @@ class [[nodiscard]] recv_operation final
 public:
     recv_operation(detail::descriptor* d, buffer b, int flags) noexcept
         : socket_operation(detail::opcode::recv, d, b.data(), b.size()) {
-        set_flags(flags);
+        set_flags(flags & ~MSG_WAITALL);
+        if ((flags & (MSG_WAITALL | MSG_DONTWAIT)) == MSG_WAITALL) {
+            code = detail::opcode::recv_all;
+            extra = 0;
+        }
     }
     std::size_t value() const noexcept { return static_cast<std::size_t>(result); }
+};
+
+class [[nodiscard]] recv_exactly_operation final
+    : public detail::socket_operation<recv_exactly_operation, void> {
+public:
+    recv_exactly_operation(detail::descriptor* d, buffer b) noexcept
+        : socket_operation(detail::opcode::recv_all, d, b.data(), b.size()) {
+        extra = 0;
+    }
+    void await_resume() {
+        note_end();
+        socket_operation::await_resume();
+    }
+    std::expected<void, std::error_code> outcome() noexcept {
+        note_end();
+        return socket_operation::outcome();
+    }
+    void value() const noexcept {}
+
+private:
+    void note_end() noexcept {
+        if (result >= 0 && size > 0)
+            result = detail::encode(errc::incomplete);
+    }
 };
 
 class [[nodiscard]] recv_lease_operation final
@@ -97,26 +137,50 @@ private:
     bool taken_ = false;
 };
 
+/// Of recvfrom and recvmsg.
 class [[nodiscard]] recvfrom_operation final
-    : public detail::socket_operation<recvfrom_operation, datagram, detail::named_operation> {
+    : public detail::socket_operation<recvfrom_operation, datagram, detail::message_operation> {
 public:
-    recvfrom_operation(detail::descriptor* d, buffer b, int flags) noexcept
-        : socket_operation(detail::opcode::recv_from, d, b.data(), b.size()) {
+    recvfrom_operation(detail::descriptor* d, buffer b, ancillary* c, int flags) noexcept
+        : socket_operation(detail::opcode::recv_msg, d, b.data(), b.size()), ancillary_(c) {
+        set_flags(flags);
+    }
+    recvfrom_operation(detail::descriptor* d, buffers b, ancillary* c, int flags) noexcept
+        : socket_operation(detail::opcode::recv_msg, d, nullptr, detail::total_size(b)),
+          ancillary_(c) {
+        set_parts(b);
         set_flags(flags);
     }
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
         name = from_.data();
         name_size = address::capacity();
+        this->set_control(ancillary_, ancillary_ != nullptr ? ancillary_->capacity() : 0);
         return operation::await_suspend(awaiting);
     }
     datagram value() noexcept {
         from_.resize(name_size);
+        if (ancillary_ != nullptr)
+            ancillary_->resize(control_size);
         return {static_cast<std::size_t>(result), from_, msg_flags};
     }
 
 private:
     address from_;
+    ancillary* ancillary_;
+};
+
+/// Of recv into several places.
+class [[nodiscard]] recv_parts_operation final
+    : public detail::socket_operation<recv_parts_operation, std::size_t,
+                                      detail::message_operation> {
+public:
+    recv_parts_operation(detail::descriptor* d, buffers b, int flags) noexcept
+        : socket_operation(detail::opcode::recv_msg, d, nullptr, detail::total_size(b)) {
+        set_parts(b);
+        set_flags(flags);
+    }
+    std::size_t value() const noexcept { return static_cast<std::size_t>(result); }
 };
 
 class [[nodiscard]] send_operation final
@@ -140,24 +204,47 @@ public:
     void value() const noexcept {}
 };
 
-class [[nodiscard]] sendto_operation final
-    : public detail::socket_operation<sendto_operation, std::size_t, detail::named_operation> {
+/// Of sendall from several places.
+class [[nodiscard]] sendall_parts_operation final
+    : public detail::socket_operation<sendall_parts_operation, void, detail::gather_operation> {
 public:
-    sendto_operation(detail::descriptor* d, const_buffer b, const address& to, int flags) noexcept
-        : socket_operation(detail::opcode::send_to, d, const_cast<std::byte*>(b.data()), b.size()),
-          to_(to) {
+    sendall_parts_operation(detail::descriptor* d, const_buffers b, int flags) noexcept
+        : socket_operation(detail::opcode::send_parts, d, nullptr, detail::total_size(b)) {
+        set_parts(b);
+        set_flags(flags);
+    }
+    void value() const noexcept {}
+};
+
+/// Of sendto and sendmsg, and of send from several places.
+class [[nodiscard]] sendto_operation final
+    : public detail::socket_operation<sendto_operation, std::size_t, detail::message_operation> {
+public:
+    sendto_operation(detail::descriptor* d, const_buffer b, const ancillary* c, const address& to,
+                     int flags) noexcept
+        : socket_operation(detail::opcode::send_msg, d, const_cast<std::byte*>(b.data()), b.size()),
+          to_(to), ancillary_(c) {
+        set_flags(flags);
+    }
+    sendto_operation(detail::descriptor* d, const_buffers b, const ancillary* c, const address& to,
+                     int flags) noexcept
+        : socket_operation(detail::opcode::send_msg, d, nullptr, detail::total_size(b)), to_(to),
+          ancillary_(c) {
+        set_parts(b);
         set_flags(flags);
     }
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
-        name = to_.data();
+        name = to_.empty() ? nullptr : to_.data();
         name_size = to_.size();
+        this->set_control(ancillary_, ancillary_ != nullptr ? ancillary_->size() : 0);
         return operation::await_suspend(awaiting);
     }
     std::size_t value() const noexcept { return static_cast<std::size_t>(result); }
 
 private:
     address to_;
+    const ancillary* ancillary_;
 };
 
 class [[nodiscard]] accept_operation final
@@ -277,17 +364,54 @@ public:
     /// The same in memory that the loop lends: an idle connection then needs no buffer. Empty at
     /// the end of the stream. loop_options::lease_size bytes at most.
     recv_lease_operation recv() { return recv_lease_operation(descriptor_); }
-    /// A datagram and its sender. recvmsg(2).
-    recvfrom_operation recvfrom(buffer b, int flags = 0) { return {descriptor_, b, flags}; }
+    /// The same into memory in several places.
+    recv_parts_operation recv(buffers b, int flags = 0) { return {descriptor_, b, flags}; }
+    /// All of `b`, under one deadline. When it ends early, gyre::error::transferred() tells how
+    /// many bytes of `b` were filled; at the end of the stream that is errc::incomplete.
+    /// MSG_WAITALL with recv() does the same, but at the end of the stream gives what there was.
+    recv_exactly_operation recv_exactly(buffer b) { return {descriptor_, b}; }
+    /// A datagram and its sender. recvfrom(2).
+    recvfrom_operation recvfrom(buffer b, int flags = 0) {
+        return {descriptor_, b, nullptr, flags};
+    }
+    recvfrom_operation recvfrom(buffers b, int flags = 0) {
+        return {descriptor_, b, nullptr, flags};
+    }
+    /// With the ancillary data that came along, which replaces what `c` holds: see ancillary.hpp.
+    /// MSG_CTRUNC in the flags of the result: `c` was too small for it. recvmsg(2).
+    recvfrom_operation recvmsg(buffer b, ancillary& c, int flags = 0) {
+        return {descriptor_, b, &c, flags};
+    }
+    recvfrom_operation recvmsg(buffers b, ancillary& c, int flags = 0) {
+        return {descriptor_, b, &c, flags};
+    }
 
     /// As much as fits into the socket's buffer, at least one byte; how many it was. send(2).
     send_operation send(const_buffer b, int flags = 0) { return {descriptor_, b, flags}; }
+    sendto_operation send(const_buffers b, int flags = 0) {
+        return {descriptor_, b, nullptr, address(), flags};
+    }
     /// All of it, under one deadline. When it ends early, gyre::error::transferred() tells how
     /// many bytes had gone.
     sendall_operation sendall(const_buffer b, int flags = 0) { return {descriptor_, b, flags}; }
+    sendall_parts_operation sendall(const_buffers b, int flags = 0) {
+        return {descriptor_, b, flags};
+    }
     /// One datagram, whole. sendto(2).
     sendto_operation sendto(const_buffer b, const address& to, int flags = 0) {
-        return {descriptor_, b, to, flags};
+        return {descriptor_, b, nullptr, to, flags};
+    }
+    sendto_operation sendto(const_buffers b, const address& to, int flags = 0) {
+        return {descriptor_, b, nullptr, to, flags};
+    }
+    /// With ancillary data; without an address, to whom the socket is connected. sendmsg(2).
+    sendto_operation sendmsg(const_buffer b, const ancillary& c, int flags = 0,
+                             const address& to = {}) {
+        return {descriptor_, b, &c, to, flags};
+    }
+    sendto_operation sendmsg(const_buffers b, const ancillary& c, int flags = 0,
+                             const address& to = {}) {
+        return {descriptor_, b, &c, to, flags};
     }
 
     // ---- What cannot --------------------------------------------------------------------------
