@@ -97,6 +97,8 @@ public:
           msg_flags(other.msg_flags), code(other.code), when(other.when) {
         if (when == timing::relative || when == timing::absolute)
             expiry = other.expiry;
+        if (code == opcode::recv_all)
+            extra = other.extra;
     }
     operation& operator=(operation&&) = delete;
     ~operation() {

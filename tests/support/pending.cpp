@@ -78,7 +78,7 @@ private:
     gyre::socket accepted_;
 };
 
-enum class receiving { recv, peek, lease, recvfrom };
+enum class receiving { recv, peek, lease, recvfrom, exactly, waitall, parts, recvmsg };
 
 class pending_receive final : public pending_operation {
 public:
@@ -96,6 +96,14 @@ public:
         case receiving::lease: co_return co_await await_in(m, [this] { return subject.recv(); });
         case receiving::recvfrom:
             co_return co_await await_in(m, [this] { return subject.recvfrom(memory_); });
+        case receiving::exactly:
+            co_return co_await await_in(m, [this] { return subject.recv_exactly(five_); });
+        case receiving::waitall:
+            co_return co_await await_in(m, [this] { return subject.recv(five_, MSG_WAITALL); });
+        case receiving::parts:
+            co_return co_await await_in(m, [this] { return subject.recv(parts_); });
+        case receiving::recvmsg:
+            co_return co_await await_in(m, [this] { return subject.recvmsg(parts_, extra_); });
         }
         throw std::logic_error("receiving");
     }
@@ -117,9 +125,13 @@ private:
     gyre::socket peer_;
     gyre::address to_;
     std::array<std::byte, 64> memory_{};
+    gyre::buffer five_{memory_.data(), 5};
+    std::array<gyre::buffer, 2> parts_{gyre::buffer(memory_.data(), 2),
+                                       gyre::buffer(memory_.data() + 2, 62)};
+    gyre::ancillary extra_;
 };
 
-enum class sending { send, sendall, sendto };
+enum class sending { send, sendall, sendto, send_parts, sendall_parts, sendmsg };
 
 /// Into buffers that are full.
 class pending_send final : public pending_operation {
@@ -143,6 +155,12 @@ public:
             co_return co_await await_in(m, [this] { return subject.sendall("hello"); });
         case sending::sendto:
             co_return co_await await_in(m, [this] { return subject.sendto("hello", to_); });
+        case sending::send_parts:
+            co_return co_await await_in(m, [this] { return subject.send(parts_); });
+        case sending::sendall_parts:
+            co_return co_await await_in(m, [this] { return subject.sendall(parts_); });
+        case sending::sendmsg:
+            co_return co_await await_in(m, [this] { return subject.sendmsg(parts_, none_); });
         }
         throw std::logic_error("sending");
     }
@@ -152,6 +170,8 @@ private:
     sending how_;
     gyre::socket peer_;
     gyre::address to_;
+    std::array<gyre::const_buffer, 2> parts_{gyre::const_buffer("he"), gyre::const_buffer("llo")};
+    gyre::ancillary none_;
 };
 
 pair_of_sockets unconnected_datagram_pair() {
@@ -210,6 +230,22 @@ std::unique_ptr<pending_operation> pending_operation::make(std::string_view name
         return receive(make_unix_pair(SOCK_DGRAM), receiving::recvfrom);
     if (name == "recvfrom_tcp")
         return receive(make_pair(tcp), receiving::recvfrom);
+    if (name == "recv_exactly_tcp")
+        return receive(make_pair(tcp), receiving::exactly);
+    if (name == "recv_waitall_unix")
+        return receive(make_pair(unix_stream), receiving::waitall);
+    if (name == "recv_parts_tcp")
+        return receive(make_pair(tcp), receiving::parts);
+    if (name == "recvmsg_udp")
+        return receive(make_udp_pair(), receiving::recvmsg);
+    if (name == "recvmsg_unix")
+        return receive(make_pair(unix_stream), receiving::recvmsg);
+    if (name == "send_parts_tcp")
+        return send(make_narrow_pair(tcp), sending::send_parts);
+    if (name == "sendall_parts_unix")
+        return send(make_narrow_pair(unix_stream), sending::sendall_parts);
+    if (name == "sendmsg_seqpacket")
+        return send(make_unix_pair(SOCK_SEQPACKET), sending::sendmsg);
     if (name == "send_tcp")
         return send(make_narrow_pair(tcp), sending::send);
     if (name == "send_unix")
