@@ -97,12 +97,11 @@ std::string detail::describe(const operation& op) {
 
 // A buffer that was filled for a waiter that is gone goes back.
 recv_lease_operation::~recv_lease_operation() {
-    if (state == phase::completed && result > 0 && !taken_)
+    if (state == phase::completed && result > 0)
         loop::current()->kernel().leases().take_back(static_cast<std::uint16_t>(extra));
 }
 
 lease recv_lease_operation::value() noexcept {
-    taken_ = true;
     if (result == 0)
         return {};
     return {loop::current()->kernel().leases(), static_cast<std::byte*>(data),
@@ -110,7 +109,6 @@ lease recv_lease_operation::value() noexcept {
 }
 
 std::pair<socket, address> accept_operation::value() {
-    taken_ = true;
     from_.resize(name_size);
     socket s = socket::own(result, target->family, target->type, target->protocol);
     s.descriptor_->lingers = target->lingers; // as the kernel hands the option on
@@ -119,7 +117,7 @@ std::pair<socket, address> accept_operation::value() {
 
 // A connection that was accepted for a waiter that is gone is closed, not leaked.
 accept_operation::~accept_operation() {
-    if (state == phase::completed && result >= 0 && !taken_)
+    if (state == phase::completed && result >= 0)
         kernel().close_at_once(result, target->lingers);
 }
 

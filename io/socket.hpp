@@ -132,9 +132,6 @@ public:
     recv_lease_operation(recv_lease_operation&&) = default;
     ~recv_lease_operation();
     lease value() noexcept;
-
-private:
-    bool taken_ = false;
 };
 
 /// Of recvfrom and recvmsg.
@@ -265,7 +262,6 @@ public:
 
 private:
     address from_;
-    bool taken_ = false;
 };
 
 namespace detail {
