@@ -2,6 +2,7 @@
 #include <gyre/core/lease_pool.hpp>
 #include <gyre/core/loop.hpp>
 #include <gyre/io/socket.hpp>
+#include <gyre/io/socket_names.hpp>
 
 #include <atomic>
 #include <new>
@@ -36,6 +37,11 @@ int check(int result, const std::string& doing) {
     if (result < 0)
         detail::throw_error(result, doing);
     return result;
+}
+
+std::string kind_of_socket(int family, int type, int protocol) {
+    return "family " + detail::family_name(family) + ", type " + detail::type_name(type) +
+           ", protocol " + std::to_string(protocol);
 }
 
 /// What the peer is called; where that cannot be told any more, what this end is called.
@@ -145,8 +151,7 @@ socket socket::own(int fd, int family, int type, int protocol) {
 socket socket::open(int family, int type, int protocol) {
     const int bare = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
     const int fd = check(kernel().open(family, bare, protocol),
-                         "open a socket of family " + std::to_string(family) + ", type " +
-                             std::to_string(bare) + ", protocol " + std::to_string(protocol));
+                         "open a socket of " + kind_of_socket(family, bare, protocol));
     socket s = own(fd, family, bare, protocol);
     if ((type & SOCK_NONBLOCK) != 0)
         s.setblocking(false);
@@ -156,9 +161,8 @@ socket socket::open(int family, int type, int protocol) {
 std::pair<socket, socket> socketpair(int family, int type, int protocol) {
     int fds[2];
     const int bare = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
-    check(kernel().open_pair(family, bare, protocol, fds), "open a pair of sockets of family " +
-                                                               std::to_string(family) + ", type " +
-                                                               std::to_string(bare));
+    check(kernel().open_pair(family, bare, protocol, fds),
+          "open a pair of sockets of " + kind_of_socket(family, bare, protocol));
     socket first;
     try {
         first = socket::own(fds[0], family, bare, protocol);
