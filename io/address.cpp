@@ -1,14 +1,11 @@
-#include <gyre/core/error.hpp>
 #include <gyre/io/address.hpp>
+#include <gyre/io/address_text.hpp>
 
 #include <arpa/inet.h>
-#include <net/if.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <optional>
 
@@ -16,89 +13,9 @@ namespace gyre {
 
 namespace {
 
+using namespace detail;
+
 constexpr std::size_t longest_unix_name = sizeof(sockaddr_un::sun_path) - 1;
-
-// The one place where a bad address becomes an exception.
-[[noreturn]] void raise(const bad_address& why) {
-    throw error(std::make_error_code(why.code), why.message);
-}
-
-template <class T>
-T or_raise(std::expected<T, bad_address> result) {
-    if (!result)
-        raise(result.error());
-    return *std::move(result);
-}
-
-int hex_value(char c) {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
-std::string escaped_byte(char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    constexpr std::string_view digits = "0123456789abcdef";
-    return {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
-}
-
-std::string escape(std::string_view bytes) {
-    std::string text;
-    for (const char c : bytes) {
-        if (c >= ' ' && c <= '~' && c != '\\')
-            text += c;
-        else
-            text += escaped_byte(c);
-    }
-    return text;
-}
-
-std::optional<std::string> unescape(std::string_view text) {
-    std::string bytes;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != '\\') {
-            bytes += text[i];
-            continue;
-        }
-        if (text.size() - i < 4 || text[i + 1] != 'x')
-            return std::nullopt;
-        const int high = hex_value(text[i + 2]);
-        const int low = hex_value(text[i + 3]);
-        if (high < 0 || low < 0)
-            return std::nullopt;
-        bytes += static_cast<char>(high * 16 + low);
-        i += 3;
-    }
-    return bytes;
-}
-
-std::unexpected<bad_address> bad(std::string_view text, std::string_view why,
-                                 std::errc code = std::errc::invalid_argument) {
-    constexpr std::size_t enough = 128; // the text may come from a peer: no megabytes in a log
-    std::string message = '"' + escape(text.substr(0, enough));
-    message += text.size() > enough ? "...\": " : "\": ";
-    message += why;
-    return std::unexpected(bad_address{code, std::move(message)});
-}
-
-// A number in the one way of writing it: 0, or digits that do not begin with 0.
-std::optional<std::uint32_t> number(std::string_view digits) {
-    std::uint32_t value = 0;
-    const char* begin = digits.data();
-    const char* end = begin + digits.size();
-    const auto [stop, error] = std::from_chars(begin, end, value);
-    if (error != std::errc{} || stop != end || (digits[0] == '0' && digits.size() > 1))
-        return std::nullopt;
-    return value;
-}
-
-bool is_decimal(std::string_view text) {
-    return !text.empty() && text.find_first_not_of("0123456789") == text.npos;
-}
 
 // What stands behind the host, from the colon on.
 std::expected<std::uint16_t, bad_address> read_port(std::string_view text, std::string_view rest) {
@@ -125,26 +42,6 @@ std::optional<std::uint32_t> read_ipv4(std::string_view host) {
     return ntohl(ip.s_addr);
 }
 
-// The interface with this number, else with this name.
-std::expected<std::uint32_t, bad_address> read_scope(std::string_view text,
-                                                     std::string_view scope) {
-    if (is_decimal(scope)) {
-        const auto index = number(scope);
-        if (!index || *index == 0)
-            return bad(text, "the scope is not an interface number in 1..4294967295");
-        return *index;
-    }
-    // The kernel would cut "lo:1" to "lo", and nothing good comes of the rest either.
-    if (scope.empty() || scope.size() >= IF_NAMESIZE || scope.find_first_of(":/%") != scope.npos ||
-        scope.contains('\0'))
-        return bad(text, "the scope is neither the number nor the name of an interface");
-    if (const unsigned index = ::if_nametoindex(std::string(scope).c_str()))
-        return index;
-    const int error = errno;
-    return bad(text, "interface " + escape(scope) + ": " + std::generic_category().message(error),
-               static_cast<std::errc>(error));
-}
-
 std::expected<address, bad_address> read_ipv6(std::string_view text, std::string_view host,
                                               std::uint16_t port) {
     const std::size_t percent = host.find('%');
@@ -154,7 +51,7 @@ std::expected<address, bad_address> read_ipv6(std::string_view text, std::string
         return bad(text, escape(host.substr(0, 64)) + " is not an IPv6 address");
     std::uint32_t scope = 0;
     if (percent != host.npos) {
-        const auto found = read_scope(text, host.substr(percent + 1));
+        const auto found = read_interface(text, "the scope", host.substr(percent + 1));
         if (!found)
             return std::unexpected(found.error());
         scope = *found;
@@ -188,8 +85,7 @@ std::expected<address, bad_address> read_unix(std::string_view text) {
         name.remove_prefix(1);
     const auto bytes = unescape(name);
     if (!bytes)
-        return bad(text, "after a backslash an x and two hexadecimal digits are expected; "
-                         "a backslash itself is \\x5c");
+        return bad(text, how_to_escape);
     return make_unix(text, *bytes, abstract);
 }
 
