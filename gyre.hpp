@@ -15,6 +15,7 @@
 #include <gyre/core/task_group.hpp>
 #include <gyre/io/address.hpp>
 #include <gyre/io/inet.hpp>
+#include <gyre/io/interface.hpp>
 #include <gyre/io/socket.hpp>
 #include <gyre/resolver/create_connection.hpp>
 #include <gyre/resolver/create_server.hpp>
