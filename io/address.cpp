@@ -164,6 +164,8 @@ std::expected<address, bad_address> address::try_parse(std::string_view text) {
         return bad(text, "the address is empty");
     if (text.starts_with("unix:"))
         return read_unix(text);
+    if (auto other = read_other_family(text))
+        return *std::move(other);
     if (text.starts_with('[')) {
         const std::size_t close = text.find(']');
         if (close == text.npos)
@@ -222,7 +224,7 @@ std::string address::to_string() const {
         return "(unnamed UNIX socket)";
     if (empty())
         return "(no address)";
-    return "(family " + std::to_string(family()) + ", " + std::to_string(size_) + " bytes)";
+    return other_family_to_string();
 }
 
 std::uint16_t address::port() const noexcept {
@@ -275,6 +277,8 @@ void address::resize(socklen_t size) noexcept {
             ::strnlen(begin, std::min(unix_size(), sizeof(sockaddr_un::sun_path)));
         begin[length] = '\0';
         size_ = static_cast<socklen_t>(std::min(unix_header + length + 1, sizeof(sockaddr_un)));
+    } else {
+        tidy_other_family();
     }
 }
 

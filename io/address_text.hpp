@@ -47,4 +47,7 @@ bool is_interface_name(std::string_view name);
 std::expected<std::uint32_t, bad_address>
 read_interface(std::string_view text, std::string_view what, std::string_view name);
 
+/// Text that begins with the name of a family other than IP and UNIX; nullopt for any other text.
+std::optional<std::expected<address, bad_address>> read_other_family(std::string_view text);
+
 } // namespace gyre::detail

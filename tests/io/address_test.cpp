@@ -246,7 +246,7 @@ TEST(Address, BadTextIsRefused) {
         "[<broadcast>]:9",
         "(no address)",
         "(unnamed UNIX socket)",
-        "(family 16, 12 bytes)",
+        "(AF_X25, 12 bytes)",
     };
     for (const std::string& text : table) {
         const auto a = address::try_parse(text);
@@ -428,16 +428,16 @@ TEST(Address, ResizeBringsTheBytesIntoOneForm) {
     EXPECT_EQ(full.size(), sizeof(sockaddr_un));
 }
 
-TEST(Address, OtherFamiliesAreKeptAsBytes) {
+TEST(Address, FamiliesThatGyreDoesNotKnowAreKeptAsBytes) {
     sockaddr_storage raw{};
-    raw.ss_family = AF_PACKET;
+    raw.ss_family = AF_X25;
     auto* bytes = reinterpret_cast<unsigned char*>(&raw);
     bytes[127] = 9;
     const address a(reinterpret_cast<const sockaddr*>(&raw), sizeof raw);
-    EXPECT_EQ(a.family(), AF_PACKET);
+    EXPECT_EQ(a.family(), AF_X25);
     EXPECT_EQ(a.size(), 128U);
     EXPECT_EQ(std::memcmp(a.data(), &raw, sizeof raw), 0);
-    EXPECT_EQ(a.to_string(), "(family 17, 128 bytes)");
+    EXPECT_EQ(a.to_string(), "(AF_X25, 128 bytes)");
     address cut_off = a;
     cut_off.resize(4096);
     EXPECT_EQ(cut_off, a);
