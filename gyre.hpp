@@ -14,6 +14,7 @@
 #include <gyre/core/task.hpp>
 #include <gyre/core/task_group.hpp>
 #include <gyre/io/address.hpp>
+#include <gyre/io/host.hpp>
 #include <gyre/io/inet.hpp>
 #include <gyre/io/interface.hpp>
 #include <gyre/io/socket.hpp>
