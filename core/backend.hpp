@@ -73,6 +73,8 @@ public:
     virtual int open_pipe(int (&fds)[2], int capacity) noexcept;
     /// Moves bytes between a pipe and another descriptor without waiting or SIGPIPE. splice(2).
     virtual int splice(int from, int to, std::size_t size) noexcept;
+    /// Of a pipe. read(2).
+    virtual int read(int fd, void* memory, std::size_t size) noexcept;
     virtual int close(int fd) noexcept;
 
     /// close(), which does not block either where SO_LINGER was set: then say so.
@@ -87,6 +89,10 @@ public:
     /// attempt: nothing yet, and polling would not tell (full UNIX queue or backlog, no
     /// descriptors left): try again after a while.
     static constexpr int would_retry = would_wait - 1;
+    /// attempt: something was done, and there is more; but it is the turn of others.
+    static constexpr int would_yield = would_wait - 2;
+    /// attempt: nothing yet; another thread works for it, and loop::rouse comes after that.
+    static constexpr int would_hold = would_wait - 3;
 
     static system_calls& real() noexcept;
 };

@@ -334,13 +334,24 @@ bool loop::wait_for(operation& op, int why) noexcept {
         retry_later(op);
         return true;
     }
+    if (why == detail::backend::would_yield) {
+        op.state = phase::readied;
+        ready_.push(op);
+        return true;
+    }
+    if (why == detail::backend::would_hold) {
+        op.state = phase::sleeping;
+        return true;
+    }
     op.state = phase::waiting;
     return kernel_->wait_for(op);
 }
 
 /// After another attempt has failed.
 void loop::wait_on(operation& op, int why) noexcept {
-    if (!current_->wait_for(op, why))
+    if (why == detail::backend::would_yield && op.reason != errc{})
+        current_->finish(op, detail::encode(op.reason));
+    else if (!current_->wait_for(op, why))
         current_->finish(op, op.result);
     else if (op.reason != errc{})
         current_->cancel(op, op.reason);
@@ -463,6 +474,13 @@ void loop::retry_later(operation& op) noexcept {
         retry_.expiry = retry_delay_;
         arm_relative(retry_);
     }
+}
+
+void loop::rouse(operation& op) noexcept {
+    if (op.state != phase::sleeping)
+        return;
+    op.state = phase::readied;
+    ready(op);
 }
 
 void loop::retry_soon() noexcept {

@@ -141,6 +141,8 @@ public:
     void forget(detail::operation& op) noexcept;
     /// Tries again after a while: 1 ms, doubling up to 64 ms while no try of any succeeds.
     void retry_later(detail::operation& op) noexcept;
+    /// What other threads did for it is done: it tries again when its turn comes.
+    void rouse(detail::operation& op) noexcept;
     /// Something came free that a retry may have waited for.
     void retry_soon() noexcept;
     /// Closes the descriptor when what is pending on it has ended.

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -19,6 +20,7 @@ class loop;
 namespace gyre::detail {
 
 struct descriptor;
+struct file_reading;
 
 /// Everything that can wait. Both backends switch on all of it.
 enum class opcode : std::uint8_t {
@@ -83,7 +85,7 @@ public:
         cancelling,  ///< io_uring was asked to cancel it; its completion is still to come
         uncancelled, ///< the same, but there was no room yet for the request
         retrying,    ///< what it waits for cannot be polled; the loop tries again after a while
-        sleeping,    ///< it waits for its deadline alone
+        sleeping,    ///< it waits for its deadline alone, or for loop::rouse
         completed,   ///< the result is there, the waiter is in the ready queue
         ended,       ///< the waiter runs, and this is the last that refers to the descriptor
     };
@@ -202,12 +204,23 @@ public:
     std::size_t part_count = 0;
 };
 
-/// `size` bytes of a file, from `offset` on.
+/// `size` bytes of a file, from `offset` on. See send_file.hpp.
 class file_operation : public bulk_operation {
 public:
     using bulk_operation::bulk_operation;
+    file_operation(file_operation&&) = default;
+    ~file_operation() {
+        if (reading != nullptr)
+            leave_reading();
+    }
     int file = -1;
     std::int64_t offset = 0;
+    std::int64_t at_hand = -1; ///< up to here the file can be sent without the disk; -1: not begun
+    const char* complaint = nullptr;       ///< why it is refused
+    std::shared_ptr<file_reading> reading; ///< what other threads read for it, if any
+
+private:
+    void leave_reading() noexcept;
 };
 
 } // namespace gyre::detail

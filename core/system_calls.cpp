@@ -1,13 +1,13 @@
 #include <gyre/core/attempt.hpp>
 #include <gyre/core/backend.hpp>
+#include <gyre/core/no_sigpipe.hpp>
+#include <gyre/core/send_file.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <fcntl.h>
 #include <sys/ioctl.h>
-#include <sys/sendfile.h>
 #include <unistd.h>
 
 namespace gyre::detail {
@@ -128,52 +128,6 @@ int try_send_many(bulk_operation& op) noexcept {
         if (n < 0)
             return waiting_to_send(op, n);
         op.data = batch + n;
-        op.size -= static_cast<std::size_t>(n);
-        op.transferred += static_cast<std::size_t>(n);
-    }
-    return 0;
-}
-
-// sendfile(2) has no MSG_NOSIGNAL. So SIGPIPE is blocked meanwhile, on this thread, and one that
-// came is taken away, unless it was pending before.
-class no_sigpipe {
-public:
-    no_sigpipe() noexcept {
-        sigemptyset(&sigpipe_);
-        sigaddset(&sigpipe_, SIGPIPE);
-        pthread_sigmask(SIG_BLOCK, &sigpipe_, &before_);
-    }
-    no_sigpipe(const no_sigpipe&) = delete;
-    ~no_sigpipe() {
-        if (sigismember(&before_, SIGPIPE) == 0)
-            pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-    }
-    /// After EPIPE.
-    void take() noexcept {
-        if (sigismember(&before_, SIGPIPE) != 0)
-            return; // blocked by the program: nothing happens, as it wants
-        const timespec now{};
-        while (sigtimedwait(&sigpipe_, nullptr, &now) < 0 && errno == EINTR) {
-        }
-    }
-
-private:
-    sigset_t sigpipe_;
-    sigset_t before_;
-};
-
-int try_send_file(file_operation& op) noexcept {
-    no_sigpipe guard;
-    while (op.size > 0) {
-        off_t at = op.offset;
-        const int n = call([&] { return ::sendfile(op.target->fd, op.file, &at, op.size); });
-        if (n == -EPIPE)
-            guard.take();
-        if (n < 0)
-            return waiting(op, n);
-        if (n == 0)
-            break; // the file ends here
-        op.offset += n;
         op.size -= static_cast<std::size_t>(n);
         op.transferred += static_cast<std::size_t>(n);
     }
@@ -301,6 +255,10 @@ int system_calls::splice(int from, int to, std::size_t size) noexcept {
     if (n == -EPIPE)
         guard.take();
     return n;
+}
+
+int system_calls::read(int fd, void* memory, std::size_t size) noexcept {
+    return call([&] { return ::read(fd, memory, size); });
 }
 
 system_calls& system_calls::real() noexcept {

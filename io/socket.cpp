@@ -5,6 +5,7 @@
 #include <gyre/io/socket_names.hpp>
 
 #include <atomic>
+#include <limits>
 #include <new>
 
 namespace gyre {
@@ -96,9 +97,26 @@ std::string detail::describe(const operation& op) {
         return "sendto " + (message.name != nullptr ? name_of(message) : name_of_connection(d));
     }
     case opcode::send_many: return "send datagrams on " + name_of_connection(d);
-    case opcode::send_file: return "sendfile to " + name_of_connection(d);
+    case opcode::send_file: {
+        const char* complaint = static_cast<const file_operation&>(op).complaint;
+        return "sendfile to " + name_of_connection(d) +
+               (complaint != nullptr ? std::string(", ") + complaint : "");
+    }
     }
     return "operation";
+}
+
+sendfile_operation::sendfile_operation(detail::descriptor* d, int from, std::int64_t at,
+                                       std::optional<std::int64_t> count) noexcept
+    : socket_operation(
+          detail::opcode::send_file, d, nullptr,
+          static_cast<std::size_t>(count.value_or(std::numeric_limits<std::int64_t>::max()))) {
+    file = from;
+    offset = at;
+    if (at < 0)
+        complaint = "from a negative offset";
+    else if (count && *count < 0)
+        complaint = "of a negative count";
 }
 
 // A buffer that was filled for a waiter that is gone goes back.

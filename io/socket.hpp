@@ -31,6 +31,7 @@ struct datagram {
 
 namespace detail {
 
+
 /// "recv from 127.0.0.1:7000", for the message of an error.
 std::string describe(const operation& op);
 
@@ -213,6 +214,14 @@ public:
     void value() const noexcept {}
 };
 
+class [[nodiscard]] sendfile_operation final
+    : public detail::socket_operation<sendfile_operation, std::size_t, detail::file_operation> {
+public:
+    sendfile_operation(detail::descriptor* d, int from, std::int64_t at,
+                       std::optional<std::int64_t> count) noexcept;
+    std::size_t value() const noexcept { return transferred; }
+};
+
 /// Of sendto and sendmsg, and of send from several places.
 class [[nodiscard]] sendto_operation final
     : public detail::socket_operation<sendto_operation, std::size_t, detail::message_operation> {
@@ -392,6 +401,22 @@ public:
     sendall_operation sendall(const_buffer b, int flags = 0) { return {descriptor_, b, flags}; }
     sendall_parts_operation sendall(const_buffers b, int flags = 0) {
         return {descriptor_, b, flags};
+    }
+    /// `count` bytes of an open file from `offset` on, else all up to its end, under one deadline;
+    /// gives how many went: fewer than `count` where the file ends before. They do not pass through
+    /// the program's memory, and the loop does not wait for the disk: what is not in the page cache
+    /// is read there by another thread first. When it ends early, gyre::error::transferred() tells
+    /// how many bytes had gone.
+    ///
+    /// `file` stays open, by the caller, until the end; its position neither counts nor changes.
+    /// What sendfile(2) cannot take (a pipe, some files of /proc) is read by another thread and
+    /// sent from memory; what was read of a pipe and then not sent is lost, and nonblocking() is
+    /// not for pipes. Throws std::errc::invalid_argument for a negative number and an `offset`
+    /// beyond the end of a regular file, is_a_directory, invalid_seek for an `offset` in a pipe,
+    /// operation_not_supported where this is no stream socket.
+    sendfile_operation sendfile(int file, std::int64_t offset = 0,
+                                std::optional<std::int64_t> count = std::nullopt) {
+        return {descriptor_, file, offset, count};
     }
     /// One datagram, whole. sendto(2).
     sendto_operation sendto(const_buffer b, const address& to, int flags = 0) {
