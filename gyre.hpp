@@ -17,6 +17,7 @@
 #include <gyre/io/host.hpp>
 #include <gyre/io/inet.hpp>
 #include <gyre/io/interface.hpp>
+#include <gyre/io/relay.hpp>
 #include <gyre/io/socket.hpp>
 #include <gyre/resolver/create_connection.hpp>
 #include <gyre/resolver/create_server.hpp>

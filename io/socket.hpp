@@ -31,6 +31,7 @@ struct datagram {
 
 namespace detail {
 
+struct relay_end;
 
 /// "recv from 127.0.0.1:7000", for the message of an error.
 std::string describe(const operation& op);
@@ -500,6 +501,7 @@ public:
 
 private:
     friend class accept_operation;
+    friend struct detail::relay_end;
     friend std::pair<socket, socket> socketpair(int family, int type, int protocol);
 
     explicit socket(detail::descriptor* d) noexcept : descriptor_(d) {}
