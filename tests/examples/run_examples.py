@@ -6,6 +6,7 @@ A client that is not installed skips its tests, and says so.
 """
 
 import faulthandler
+import hashlib
 import os
 import re
 import resource
@@ -35,6 +36,7 @@ def have_nc():
 
 needs_nc = unittest.skipUnless(have_nc(), "nc of netcat-openbsd is not installed")
 needs_socat = unittest.skipUnless(shutil.which("socat"), "socat is not installed")
+needs_ping = unittest.skipUnless(shutil.which("ping"), "ping of iputils is not installed")
 needs_curl = unittest.skipUnless(shutil.which("curl"), "curl is not installed")
 
 
@@ -528,6 +530,248 @@ class EveryServer(Case):
             for number in (signal.SIGINT, signal.SIGTERM):
                 with self.subTest((name, number)), Server(name, LOOPBACK[0]) as server:
                     self.ends_well(server, number)
+
+
+class TcpProxy(Case):
+    @needs_curl
+    def test_passes_curl_on_and_counts_the_bytes(self):
+        for at in LOOPBACK:
+            with self.subTest(at), Server("http_hello", LOOPBACK[0]) as target, \
+                    Server("tcp_proxy", at, target.address) as proxy:
+                result = subprocess.run(["curl", "--silent", "--noproxy", "*",
+                                         f"http://{proxy.address}/"],
+                                        capture_output=True, text=True, timeout=PATIENCE)
+                self.assertEqual((result.returncode, result.stdout), (0, "hello from gyre\n"))
+                proxy.hear(r": \d+ bytes up, \d+ down\n")
+                self.ends_well(proxy)
+                self.ends_well(target)
+
+    @needs_nc
+    def test_passes_on_what_is_larger_than_all_buffers_and_each_end(self):
+        data = os.urandom(1 << 20) * 16
+        with Server("echo_server", LOOPBACK[0]) as target, \
+                Server("tcp_proxy", LOOPBACK[0], target.address) as proxy:
+            answer = subprocess.run(["nc", "-N", proxy.host, proxy.port], input=data,
+                                    capture_output=True, timeout=PATIENCE)
+            self.assertEqual(answer.returncode, 0)
+            self.assertTrue(answer.stdout == data, f"{len(answer.stdout)} bytes came back")
+            proxy.hear(f": {len(data)} bytes up, {len(data)} down\n")
+            self.ends_well(proxy)
+
+    @needs_socat
+    def test_joins_many_and_other_families(self):
+        name = f"gyre-proxy-{os.getpid()}"
+        with Server("echo_server", f"unix:@{name}") as target, \
+                Server("tcp_proxy", LOOPBACK[0], f"unix:@{name}") as proxy:
+            clients = [Program("socat", "-", f"TCP:{proxy.address}") for _ in range(5)]
+            for _ in range(2):
+                for client in clients:
+                    self.echoes(client)
+            for client in clients:
+                client.process.stdin.close()
+                self.assertEqual(client.end(), (0, ""))
+                client.__exit__()
+            for _ in clients:
+                proxy.hear(": 12 bytes up, 12 down\n")
+            self.ends_well(proxy)
+            self.ends_well(target)
+
+    @needs_socat
+    def test_a_target_that_is_not_there_ends_that_connection_only(self):
+        with socket.socket() as bound:  # but it does not listen
+            bound.bind(("127.0.0.1", 0))
+            target = "127.0.0.1:%d" % bound.getsockname()[1]
+            with Server("tcp_proxy", LOOPBACK[0], target) as proxy:
+                for _ in range(2):
+                    with Program("socat", "-u", f"TCP:{proxy.address}", "-") as client:
+                        self.assertEqual(client.end(), (0, ""))
+                    proxy.hear(f"connect to {target}: Connection refused\n")
+                self.ends_well(proxy)
+
+    def test_wrong_options_are_one_line(self):
+        self.refused(example("tcp_proxy", LOOPBACK[0]), 2, "usage: tcp_proxy")
+        self.refused(example("tcp_proxy", LOOPBACK[0], "localhost:x"), 1, "tcp_proxy: ")
+
+
+def may_ping():
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP).close()
+        return True
+    except PermissionError:
+        return False
+
+
+needs_raw = unittest.skipUnless(may_ping(), "raw sockets take root or CAP_NET_RAW")
+
+
+class Ping(Case):
+    REPLY = r"64 bytes from 127\.0\.0\.1: icmp_seq=%d .*?time=[\d.]+ ms\n"
+
+    @needs_raw
+    def test_the_loopback_answers(self):
+        hosts = ["127.0.0.1"]
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("::1", 0))
+                hosts.append("::1")
+            except OSError:
+                pass
+        for host in hosts:
+            with self.subTest(host):
+                result = example("ping", host, "--count", "3", "--interval", "0.01")
+                self.assertEqual((result.returncode, result.stderr), (0, ""), result)
+                replies = re.findall(rf"64 bytes from {host}: icmp_seq=[123] time=", result.stdout)
+                self.assertEqual(len(replies), 3, result)
+                self.assertRegex(result.stdout, r"\n3 packets transmitted, 3 received, "
+                                 r"0% packet loss, min/avg/max = [\d.]+/[\d.]+/[\d.]+ ms\n\Z")
+
+    @needs_raw
+    @needs_ping
+    def test_agrees_with_ping(self):
+        theirs = subprocess.run(["ping", "-n", "-c", "2", "-i", "0.2", "127.0.0.1"],
+                                capture_output=True, text=True, timeout=PATIENCE)
+        ours = example("ping", "127.0.0.1", "--count", "2", "--interval", "0.2")
+        for result in (theirs, ours):
+            self.assertEqual(result.returncode, 0, result)
+            for number in (1, 2):
+                self.assertRegex(result.stdout, self.REPLY % number)
+            self.assertRegex(result.stdout, "2 packets transmitted, 2 received, 0% packet loss")
+
+    @needs_raw
+    def test_two_at_once_do_not_take_each_others_replies(self):
+        both = [Program(PROGRAMS / "ping", "127.0.0.1", "--count", "20", "--interval", "0.001")
+                for _ in range(2)]
+        for one in both:
+            one.hear("20 packets transmitted, 20 received, 0% packet loss")
+            self.assertEqual(one.end(), (0, ""))
+            one.__exit__()
+
+    @needs_raw
+    def test_sigint_ends_it_with_the_summary(self):
+        with Program(PROGRAMS / "ping", "127.0.0.1") as ping:
+            ping.hear(self.REPLY.replace(" .*?", " ") % 1)
+            self.assertEqual(ping.end(signal.SIGINT), (0, ""))
+            ping.hear(r"\d packets transmitted, \d received, 0% packet loss")
+
+    def test_without_the_right_it_says_so(self):
+        how = {}
+        if os.geteuid() == 0:  # another user, and a folder where that one may read
+            how = {"user": 65534, "group": 65534, "extra_groups": []}
+        elif may_ping():
+            self.skipTest("this user has the right")
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            program = shutil.copy(PROGRAMS / "ping", folder)
+            result = subprocess.run([program, "127.0.0.1", "--count", "1"], capture_output=True,
+                                    text=True, timeout=PATIENCE, **how)
+        self.refused(result, 1, "raw sockets take root, or the capability CAP_NET_RAW")
+
+    def test_wrong_options_are_one_line_and_status_2(self):
+        for arguments in ((), ("localhost",), ("127.0.0.1", "--count", "0"),
+                          ("127.0.0.1", "--interval", "0"), ("127.0.0.1", "--timeout", "soon")):
+            with self.subTest(arguments):
+                self.refused(example("ping", *arguments), 2, "ping: ")
+
+
+class FileServer(Case):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.root = Path(self.folder.name, "public")
+        self.root.mkdir()
+        Path(self.folder.name, "secret").write_text("secret\n")
+
+    def curl(self, *arguments):
+        return subprocess.run(["curl", "--silent", "--show-error", "--noproxy", "*",
+                               "--path-as-is", "--globoff", *arguments],
+                              capture_output=True, timeout=PATIENCE)
+
+    @needs_curl
+    def test_a_file_of_100_mb_arrives_as_it_is(self):
+        part = os.urandom(1 << 20)
+        expected = hashlib.sha256()
+        with open(self.root / "large file", "wb") as file:
+            for n in range(100):
+                file.write(piece := part[n:] + part[:n])
+                expected.update(piece)
+        for at in LOOPBACK:
+            with self.subTest(at), Server("file_server", at, self.root) as server:
+                with subprocess.Popen(["curl", "--silent", "--noproxy", "*",
+                                       f"http://{server.address}/large%20file"],
+                                      stdout=subprocess.PIPE) as curl:
+                    arrived = hashlib.sha256()
+                    size = 0
+                    while piece := curl.stdout.read(1 << 20):
+                        arrived.update(piece)
+                        size += len(piece)
+                    self.assertEqual(curl.wait(PATIENCE), 0)
+                self.assertEqual(size, 100 << 20)
+                self.assertEqual(arrived.hexdigest(), expected.hexdigest())
+                self.ends_well(server)
+
+    @needs_curl
+    def test_head_tells_the_length_and_sends_nothing(self):
+        (self.root / "file").write_text("x" * 1234)
+        with Server("file_server", LOOPBACK[0], self.root) as server:
+            result = self.curl("--head", f"http://{server.address}/file")
+            self.assertEqual(result.returncode, 0)
+            self.assertEqual(result.stdout,
+                             b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n")
+            self.ends_well(server)
+
+    @needs_curl
+    def test_keeps_the_connection_for_more_files_empty_ones_too(self):
+        (self.root / "one").write_text("one\n")
+        (self.root / "none").write_text("")
+        with Server("file_server", LOOPBACK[0], self.root) as server:
+            url = f"http://{server.address}"
+            result = self.curl("--write-out", "%{num_connects} %{http_code}\n", f"{url}/one",
+                               f"{url}/none", f"{url}/nowhere", f"{url}/one?again")
+            self.assertEqual(result.stdout, b"one\n1 200\n0 200\nnot found\n0 404\n"
+                                            b"one\n0 200\n")
+            self.ends_well(server)
+
+    @needs_curl
+    def test_what_is_not_below_the_folder_is_not_found(self):
+        (self.root / "below").mkdir()
+        (self.root / "out").symlink_to("../secret")
+        (self.root / "up").symlink_to("..")
+        Path(self.folder.name, "public-not").write_text("secret\n")
+        os.mkfifo(self.root / "pipe")
+        with Server("file_server", LOOPBACK[0], self.root) as server:
+            for path in ("/../secret", "/below/../../secret", "/%2e%2e/secret", "/..%2fsecret",
+                         "//../secret", "/out", "/up/secret", "/below", "/", "/pipe", "/nowhere",
+                         "/%00", "/below/%2E%2E/%2e%2E/secret", "/../public-not"):
+                with self.subTest(path):
+                    result = self.curl("--write-out", "%{http_code}",
+                                       f"http://{server.address}{path}")
+                    self.assertEqual(result.stdout, b"not found\n404", result)
+            self.ends_well(server)
+
+    @needs_curl
+    def test_other_methods_are_refused(self):
+        with Server("file_server", LOOPBACK[0], self.root) as server:
+            result = self.curl("--data", "text", "--include", f"http://{server.address}/")
+            self.assertIn(b"405 Method Not Allowed", result.stdout)
+            self.assertIn(b"Allow: GET, HEAD", result.stdout)
+            self.ends_well(server)
+
+    @needs_curl
+    def test_a_client_that_goes_away_in_the_middle_is_its_own_affair(self):
+        with open(self.root / "large", "wb") as file:
+            file.truncate(64 << 20)
+        with Server("file_server", LOOPBACK[0], self.root) as server:
+            for _ in range(3):
+                with socket.create_connection((server.host, int(server.port)), PATIENCE) as client:
+                    client.sendall(b"GET /large HTTP/1.1\r\n\r\n")
+                    self.assertTrue(client.recv(1000))
+            result = self.curl("--head", f"http://{server.address}/large")
+            self.assertEqual(result.returncode, 0, result)
+            self.ends_well(server)
+
+    def test_wrong_options_are_one_line(self):
+        self.refused(example("file_server", LOOPBACK[0]), 2, "usage: file_server")
+        self.refused(example("file_server", LOOPBACK[0], "/nowhere"), 1, "file_server: ")
 
 
 if __name__ == "__main__":
