@@ -36,8 +36,12 @@ struct file_reading {
     std::atomic<bool> abandoned = false;
     // The loop's, but `memory` during a reading.
     operation* waiter = nullptr;
-    bool copies = false;   // into `memory`
-    bool seekable = false; // what is copied
+    enum : std::uint8_t {
+        to_cache,
+        to_memory, // what sendfile(2) does not take
+        of_pipe,   // which is spliced: the threads only wait for it
+    } kind = to_cache;
+    bool seekable = false; // what is read to memory
     bool done = false;     // a reading; `result` tells how it ended
     int result = 0;
     std::unique_ptr<std::byte[]> memory;
@@ -74,6 +78,15 @@ int uninterrupted(Call c) noexcept {
         if (n != -EINTR)
             return n;
     }
+}
+
+template <class Call>
+int without_signal(Call c) noexcept {
+    no_sigpipe guard;
+    const int n = uninterrupted(c);
+    if (n == -EPIPE)
+        guard.take();
+    return n;
 }
 
 // ---- The page cache ---------------------------------------------------------------------------
@@ -133,13 +146,20 @@ int read_into_cache(const file_reading& r, std::int64_t offset, std::size_t size
     return 0;
 }
 
+/// Waits for a pipe or the like; false when nobody wants it any more.
+bool wait_until_readable(const file_reading& r) noexcept {
+    while (!r.abandoned.load(std::memory_order_relaxed)) {
+        pollfd p{r.fd, POLLIN, 0};
+        if (::poll(&p, 1, abandoned_for_ms) > 0)
+            return true;
+    }
+    return false;
+}
+
 int read_into_memory(const file_reading& r, std::int64_t offset, std::size_t size) noexcept {
     if (r.seekable)
         return uninterrupted([&] { return ::pread(r.fd, r.memory.get(), size, offset); });
-    while (!r.abandoned.load(std::memory_order_relaxed)) {
-        pollfd p{r.fd, POLLIN, 0};
-        if (::poll(&p, 1, abandoned_for_ms) <= 0)
-            continue;
+    while (wait_until_readable(r)) {
         const int n = uninterrupted([&] { return ::read(r.fd, r.memory.get(), size); });
         if (n != -EAGAIN) // another reader was faster
             return n;
@@ -147,16 +167,25 @@ int read_into_memory(const file_reading& r, std::int64_t offset, std::size_t siz
     return -ECANCELED;
 }
 
+int perform(const file_reading& r, std::int64_t offset, std::size_t size) noexcept {
+    switch (r.kind) {
+    case file_reading::to_cache: return read_into_cache(r, offset, size);
+    case file_reading::to_memory: return read_into_memory(r, offset, size);
+    case file_reading::of_pipe: return wait_until_readable(r) ? 0 : -ECANCELED;
+    }
+    return -EINVAL;
+}
+
 // Lets a thread read; the operation goes on after that.
 int hold_for_reading(file_operation& op, std::size_t size) noexcept {
     file_reading& r = *op.reading;
     r.waiter = &op;
     r.done = false;
-    thread_pool& threads = r.copies && !r.seekable ? pipe_threads() : disk_threads();
+    const bool quick = r.kind == file_reading::to_cache || r.seekable;
+    thread_pool& threads = quick ? disk_threads() : pipe_threads();
     try {
         threads.post([reading = op.reading, offset = op.offset, size]() mutable {
-            const int n = reading->copies ? read_into_memory(*reading, offset, size)
-                                          : read_into_cache(*reading, offset, size);
+            const int n = perform(*reading, offset, size);
             // With the news goes what this thread has of it, and so the duplicate.
             const std::shared_ptr<inbox> home = reading->home;
             home->post([r = std::move(reading), n] {
@@ -236,20 +265,63 @@ int prepare_chunk(file_operation& op) noexcept {
     return hold_for_reading(op, static_cast<std::size_t>(end - op.offset));
 }
 
-int begin_copying(file_operation& op) noexcept {
+/// The file is one that sendfile(2) does not take.
+int begin_otherwise(file_operation& op) noexcept {
+    struct stat about{};
+    if (const int r = checked(::fstat(op.file, &about)); r < 0)
+        return r;
+    const bool seekable = ::lseek(op.file, 0, SEEK_CUR) >= 0;
+    if (!seekable && op.offset != 0)
+        return refuse(op, ESPIPE, "from an offset of what has none");
+    if (!seekable && op.when == timing::immediate && !S_ISFIFO(about.st_mode))
+        return refuse(op, EOPNOTSUPP, "without waiting, of what is neither file nor pipe");
     if (const int r = make_reading(op); r < 0)
         return r;
     file_reading& r = *op.reading;
-    r.seekable = ::lseek(op.file, 0, SEEK_CUR) >= 0;
-    if (!r.seekable && op.offset != 0)
-        return refuse(op, ESPIPE, "from an offset of what has none");
-    if (!r.seekable && op.when == timing::immediate)
-        return refuse(op, EOPNOTSUPP, "of a pipe without waiting");
+    r.seekable = seekable;
+    r.done = false;
+    if (S_ISFIFO(about.st_mode)) {
+        r.kind = file_reading::of_pipe;
+        return 0;
+    }
     r.memory.reset(new (std::nothrow) std::byte[copy_max]);
     if (r.memory == nullptr)
         return -ENOMEM;
-    r.copies = true;
-    r.done = false;
+    r.kind = file_reading::to_memory;
+    return 0;
+}
+
+int send_pipe(file_operation& op) noexcept {
+    std::size_t sent = 0;
+    bool readable = false; // told by poll(2) after the last success
+    while (op.size > 0) {
+        if (sent >= chunk_max && op.when != timing::immediate) {
+            op.result = -EAGAIN;
+            return backend::would_yield;
+        }
+        const std::size_t size = std::min(op.size, chunk_max);
+        const int n = without_signal([&] {
+            return ::splice(op.file, nullptr, op.target->fd, nullptr, size, SPLICE_F_NONBLOCK);
+        });
+        if (n == -EAGAIN && readable)
+            return waiting(op, n); // for the socket
+        if (n == -EAGAIN) {
+            pollfd p{op.file, POLLIN, 0};
+            readable = ::poll(&p, 1, 0) > 0;
+            if (readable)
+                continue;
+            if (op.when != timing::immediate)
+                return hold_for_reading(op, 0);
+            op.result = n;
+            return backend::would_hold;
+        }
+        if (n <= 0)
+            return n;
+        readable = false;
+        op.size -= static_cast<std::size_t>(n);
+        op.transferred += static_cast<std::size_t>(n);
+        sent += static_cast<std::size_t>(n);
+    }
     return 0;
 }
 
@@ -289,15 +361,18 @@ int send_copies(file_operation& op) noexcept {
     return 0;
 }
 
+int send_otherwise(file_operation& op) noexcept {
+    return op.reading->kind == file_reading::of_pipe ? send_pipe(op) : send_copies(op);
+}
+
 } // namespace
 
 int try_send_file(file_operation& op) noexcept {
     if (op.at_hand < 0)
         if (const int r = begin(op); r < 0)
             return r;
-    if (op.reading != nullptr && op.reading->copies)
-        return send_copies(op);
-    no_sigpipe guard;
+    if (op.reading != nullptr && op.reading->kind != file_reading::to_cache)
+        return send_otherwise(op);
     std::size_t sent = 0;
     while (op.size > 0) {
         if (op.reading != nullptr && op.reading->done) {
@@ -316,13 +391,11 @@ int try_send_file(file_operation& op) noexcept {
         }
         off_t at = op.offset;
         const auto size = static_cast<std::size_t>(op.at_hand - op.offset);
-        const int n = uninterrupted([&] { return ::sendfile(op.target->fd, op.file, &at, size); });
-        if (n == -EPIPE)
-            guard.take();
+        const int n = without_signal([&] { return ::sendfile(op.target->fd, op.file, &at, size); });
         if ((n == -EINVAL || n == -ESPIPE) && op.transferred == 0) {
-            if (const int r = begin_copying(op); r < 0)
+            if (const int r = begin_otherwise(op); r < 0)
                 return r;
-            return send_copies(op);
+            return send_otherwise(op);
         }
         if (n < 0)
             return waiting(op, n);

@@ -12,7 +12,9 @@
 // without cachestat is asked for every byte in that way. While the operation waits for its peer,
 // the kernel may drop what was there; that is rare, and costs one reading of the disk.
 //
-// What sendfile(2) refuses with EINVAL or ESPIPE (pipes, some of /proc) the pool reads into memory.
+// What sendfile(2) refuses with EINVAL or ESPIPE: a pipe is spliced, and a thread waits for it, since
+// here the socket has one descriptor to be waited for; some files of /proc, terminals and the like a
+// thread reads into memory.
 
 namespace gyre::detail {
 

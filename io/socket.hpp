@@ -410,11 +410,11 @@ public:
     /// how many bytes had gone.
     ///
     /// `file` stays open, by the caller, until the end; its position neither counts nor changes.
-    /// What sendfile(2) cannot take (a pipe, some files of /proc) is read by another thread and
-    /// sent from memory; what was read of a pipe and then not sent is lost, and nonblocking() is
-    /// not for pipes. Throws std::errc::invalid_argument for a negative number and an `offset`
-    /// beyond the end of a regular file, is_a_directory, invalid_seek for an `offset` in a pipe,
-    /// operation_not_supported where this is no stream socket.
+    /// A pipe is sent to its end, too, but has no offset. What else sendfile(2) cannot take (some
+    /// files of /proc, a terminal) is read by another thread and sent from memory; what was read of
+    /// a terminal and then not sent is lost. Throws std::errc::invalid_argument for a negative
+    /// number and for an `offset` beyond the end of a regular file, is_a_directory, invalid_seek
+    /// for an `offset` in a pipe, operation_not_supported where this is no stream socket.
     sendfile_operation sendfile(int file, std::int64_t offset = 0,
                                 std::optional<std::int64_t> count = std::nullopt) {
         return {descriptor_, file, offset, count};

@@ -2,7 +2,11 @@
 
 #include <array>
 #include <cerrno>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdexcept>
+#include <sys/mman.h>
+#include <unistd.h>
 
 namespace gyre_test {
 namespace {
@@ -174,6 +178,48 @@ private:
     gyre::ancillary none_;
 };
 
+/// A file into buffers that are full, or, with `dry`, a pipe with nothing in it into empty ones.
+class pending_sendfile final : public pending_operation {
+public:
+    pending_sendfile(pair_of_sockets pair, bool dry) : dry_(dry), peer_(std::move(pair.b)) {
+        subject = std::move(pair.a);
+        if (pipe2(pipe_.data(), O_CLOEXEC) != 0)
+            throw std::runtime_error("pipe2");
+        file_ = memfd_create("pending", MFD_CLOEXEC);
+        if (::write(file_, "hello", 5) != 5)
+            throw std::runtime_error("write");
+        if (!dry)
+            fill(subject);
+    }
+    ~pending_sendfile() override {
+        // A thread may still wait for the pipe, with a duplicate: lets it go on, and waits until
+        // nobody reads it.
+        [[maybe_unused]] const ssize_t n = ::write(pipe_[1], "x", 1);
+        ::close(pipe_[0]);
+        pollfd p{pipe_[1], 0, 0};
+        ::poll(&p, 1, 5000);
+        ::close(pipe_[1]);
+        ::close(file_);
+    }
+
+    gyre::task<std::error_code> wait(manner m) override {
+        co_return co_await await_in(
+            m, [this] { return subject.sendfile(dry_ ? pipe_[0] : file_, 0, 5); });
+    }
+    void go_on() override {
+        if (!dry_)
+            drain(peer_);
+        else
+            EXPECT_EQ(::write(pipe_[1], "hello", 5), 5);
+    }
+
+private:
+    bool dry_;
+    gyre::socket peer_;
+    std::array<int, 2> pipe_{-1, -1};
+    int file_ = -1;
+};
+
 pair_of_sockets unconnected_datagram_pair() {
     return {gyre::socket::open(AF_UNIX, SOCK_DGRAM), make_unix_datagram()};
 }
@@ -258,6 +304,11 @@ std::unique_ptr<pending_operation> pending_operation::make(std::string_view name
         return send(make_narrow_pair(tcp), sending::sendall);
     if (name == "sendall_unix")
         return send(make_narrow_pair(unix_stream), sending::sendall);
+    if (name == "sendfile_tcp" || name == "sendfile_unix")
+        return std::make_unique<pending_sendfile>(
+            make_narrow_pair(name == "sendfile_tcp" ? tcp : unix_stream), false);
+    if (name == "sendfile_pipe")
+        return std::make_unique<pending_sendfile>(make_pair(tcp), true);
     if (name == "sendto_datagram")
         return send(unconnected_datagram_pair(), sending::sendto);
     throw std::logic_error("no such operation: " + std::string(name));

@@ -106,4 +106,7 @@ protected:
     GYRE_WITH(send_seqpacket, suite);                                                              \
     GYRE_WITH(sendall_tcp, suite);                                                                 \
     GYRE_WITH(sendall_unix, suite);                                                                \
+    GYRE_WITH(sendfile_tcp, suite);                                                                \
+    GYRE_WITH(sendfile_unix, suite);                                                               \
+    GYRE_WITH(sendfile_pipe, suite);                                                               \
     GYRE_WITH(sendto_datagram, suite)
