@@ -13,8 +13,8 @@
 // the kernel may drop what was there; that is rare, and costs one reading of the disk.
 //
 // What sendfile(2) refuses with EINVAL or ESPIPE: a pipe is spliced, and a thread waits for it, since
-// here the socket has one descriptor to be waited for; some files of /proc, terminals and the like a
-// thread reads into memory.
+// the operation already waits for the socket; some files of /proc, terminals and the like are read
+// into memory by a thread.
 
 namespace gyre::detail {
 
