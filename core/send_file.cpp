@@ -327,7 +327,6 @@ int send_pipe(file_operation& op) noexcept {
 
 int send_copies(file_operation& op) noexcept {
     file_reading& r = *op.reading;
-    std::size_t sent = 0;
     while (op.size > 0) {
         if (r.first < r.last) {
             const int n = uninterrupted([&] {
@@ -341,7 +340,6 @@ int send_copies(file_operation& op) noexcept {
             op.offset += n;
             op.size -= gone;
             op.transferred += gone;
-            sent += gone;
             continue;
         }
         if (r.done) {

@@ -12,7 +12,7 @@
 // without cachestat is asked for every byte in that way. While the operation waits for its peer,
 // the kernel may drop what was there; that is rare, and costs one reading of the disk.
 //
-// What sendfile(2) refuses with EINVAL or ESPIPE: a pipe is spliced, and a thread waits for it, since
+// What sendfile(2) refuses with EINVAL or ESPIPE: a pipe is spliced, and a thread waits for it, for
 // the operation already waits for the socket; some files of /proc, terminals and the like are read
 // into memory by a thread.
 
