@@ -19,6 +19,7 @@
 #include <gyre/io/interface.hpp>
 #include <gyre/io/relay.hpp>
 #include <gyre/io/socket.hpp>
+#include <gyre/io/stream.hpp>
 #include <gyre/resolver/create_connection.hpp>
 #include <gyre/resolver/create_server.hpp>
 #include <gyre/resolver/getaddrinfo.hpp>

@@ -20,12 +20,13 @@ template <has_outcome Operation>
 struct operation_result {
     Operation inner;
 
-    bool await_ready() const noexcept { return inner.await_ready(); }
+    bool await_ready() noexcept(noexcept(inner.await_ready())) { return inner.await_ready(); }
     template <class Promise>
-    auto await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+    auto await_suspend(std::coroutine_handle<Promise> awaiting) noexcept(
+        noexcept(inner.await_suspend(awaiting))) {
         return inner.await_suspend(awaiting);
     }
-    auto await_resume() noexcept { return inner.outcome(); }
+    auto await_resume() noexcept(noexcept(inner.outcome())) { return inner.outcome(); }
 };
 
 /// There is no std::expected of a reference: it holds a pointer.

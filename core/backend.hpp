@@ -25,6 +25,7 @@ struct descriptor {
     operation* pending[2] = {}; ///< of each direction, the receiving one first (law 6)
     int fd = -1;
     std::uint32_t references = 1;
+    std::uint32_t users = 1;      ///< its socket, and the streams that share it
     std::int64_t timeout = -1;    ///< default deadline in ns; -1: none, 0: never wait
     std::uint32_t generation = 0; ///< epoll: tells its events from those of an earlier descriptor
     std::uint16_t family = 0;

@@ -20,6 +20,7 @@ public:
         case errc::busy: return "Another operation of this direction is pending";
         case errc::broken: return "The loop ended before the result was there";
         case errc::incomplete: return "The stream ended too early";
+        case errc::too_long: return "Longer than the limit";
         }
         return "Unknown error " + std::to_string(value);
     }

@@ -16,6 +16,7 @@ enum class errc : unsigned char {
     busy,          ///< another operation of the same direction is pending on this socket
     broken,        ///< the loop ended before the future's computation did
     incomplete,    ///< the stream ended before all was there that was asked for
+    too_long,      ///< a limit was passed before the end of what was asked for came
 };
 
 /// The category of gyre::errc, named "gyre".

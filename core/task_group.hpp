@@ -106,9 +106,13 @@ public:
 
     bool await_ready() const noexcept { return false; }
     template <class Promise>
-    auto await_suspend(std::coroutine_handle<Promise> child) noexcept {
+    auto await_suspend(std::coroutine_handle<Promise> child) noexcept(
+        noexcept(inner_.await_ready()) && noexcept(inner_.await_suspend(child))) {
         failure_ = &child.promise().failure;
-        return inner_.await_suspend(child);
+        if constexpr (std::is_same_v<decltype(inner_.await_suspend(child)), bool>)
+            return !inner_.await_ready() && inner_.await_suspend(child);
+        else
+            return inner_.await_ready() ? transfer(child) : inner_.await_suspend(child);
     }
     std::optional<storable_t<await_result_t<Operation>>> await_resume() {
         auto outcome = inner_.outcome();

@@ -235,7 +235,9 @@ public:
         if (descriptor_ == nullptr)
             return;
         descriptor& d = *descriptor_;
-        if (belongs_here(d))
+        if (--d.users != 0) {
+            // A stream, or the socket that it was made from, goes on.
+        } else if (belongs_here(d))
             loop::current()->close(d);
         else if (d.fd >= 0)
             kernel().close_at_once(std::exchange(d.fd, -1), d.lingers);
@@ -257,6 +259,14 @@ void socket::drop() noexcept {
     home->post(std::move(f));
 }
 
+socket socket::share() const noexcept {
+    if (descriptor_ == nullptr)
+        return {};
+    ++descriptor_->references;
+    ++descriptor_->users;
+    return socket(descriptor_);
+}
+
 int socket::detach() {
     if (descriptor_ == nullptr)
         return -1;
@@ -266,6 +276,9 @@ int socket::detach() {
         fd = check(loop::current()->release(d), "detach");
     else
         fd = std::exchange(d.fd, -1);
+    d.closed = true; // for a stream that shares it
+    d.take_stock();
+    --d.users;
     loop::release_reference(d);
     descriptor_ = nullptr;
     return fd;

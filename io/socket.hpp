@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <expected>
 #include <optional>
+#include <string_view>
 #include <sys/socket.h>
 #include <system_error>
 #include <utility>
@@ -21,6 +22,7 @@
 namespace gyre {
 
 class socket;
+class stream;
 
 /// What recvfrom gives.
 struct datagram {
@@ -32,6 +34,7 @@ struct datagram {
 namespace detail {
 
 struct relay_end;
+struct stream_state;
 
 /// "recv from 127.0.0.1:7000", for the message of an error.
 std::string describe(const operation& op);
@@ -445,11 +448,15 @@ public:
     /// SHUT_RD, SHUT_WR or SHUT_RDWR: shutdown(2). After SHUT_WR the peer reads the end.
     void shutdown(int how);
     /// What is pending ends with errc::closed, then the descriptor is closed and the peer sees the
-    /// end. Closing twice is fine.
+    /// end. While a stream made by makefile() shares the descriptor, all this comes when the last
+    /// of them is closed. Closing twice is fine.
     void close() noexcept;
     /// Gives the descriptor away, open and non-blocking, and leaves this closed; -1 when it was.
-    /// Throws errc::busy while an operation is pending.
+    /// Throws errc::busy while an operation is pending. Streams of it end with errc::closed.
     int detach();
+    /// A buffered stream of this connection: "r" to read from it, "w" to write to it, or "rw". Both
+    /// share the descriptor, which is closed when the last of them is. Include io/stream.hpp.
+    stream makefile(std::string_view mode = "r") const;
     /// -1 when closed.
     int fileno() const noexcept;
     explicit operator bool() const noexcept { return fileno() >= 0; }
@@ -502,11 +509,13 @@ public:
 private:
     friend class accept_operation;
     friend struct detail::relay_end;
+    friend struct detail::stream_state;
     friend std::pair<socket, socket> socketpair(int family, int type, int protocol);
 
     explicit socket(detail::descriptor* d) noexcept : descriptor_(d) {}
     static socket own(int fd, int family, int type, int protocol);
     void drop() noexcept;
+    socket share() const noexcept;
     int require_fd(const char* doing) const;
     void set_timeout(std::int64_t ns);
 
