@@ -6,7 +6,6 @@
 #include <gyre/io/stream.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -166,11 +165,21 @@ bool lasts(int result) noexcept {
 
 /// Sends what is pending, and then `rest`, as far as that goes without waiting; how many bytes.
 int stream_state::send_now(const void* rest, std::size_t size) noexcept {
-    std::array<iovec, 2> parts{
-        {{const_cast<char*>(output.data()), output.size()}, {const_cast<void*>(rest), size}}};
-    message_operation op(opcode::send_msg, target(), nullptr, output.size() + size);
-    op.parts = output.size() != 0 ? parts.data() : parts.data() + 1;
-    op.part_count = output.size() != 0 && size != 0 ? 2 : 1;
+    if (output.size() + size == 0)
+        return 0;
+    const iovec parts[2] = {{const_cast<char*>(output.data()), output.size()},
+                            {const_cast<void*>(rest), size}};
+    message_operation op(opcode::send, target());
+    if (output.size() != 0 && size != 0) {
+        op.code = opcode::send_msg;
+        op.size = output.size() + size;
+        op.parts = parts;
+        op.part_count = 2;
+    } else {
+        const iovec& one = parts[output.size() != 0 ? 0 : 1];
+        op.data = one.iov_base;
+        op.size = one.iov_len;
+    }
     op.msg_flags = MSG_DONTWAIT;
     op.when = timing::immediate; // so it has ended when submit() returns
     context nobody;
