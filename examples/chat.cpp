@@ -1,4 +1,4 @@
-// A room over TCP: what one says, all others read. Until SIGINT or SIGTERM.
+// A room over TCP: each line that one says, all others read. Until SIGINT or SIGTERM.
 //
 //     build/release/examples/chat 127.0.0.1:7001
 //     nc 127.0.0.1 7001          (in several terminals)
@@ -7,7 +7,6 @@
 
 #include <gyre/gyre.hpp>
 
-#include <array>
 #include <cstdio>
 #include <list>
 #include <string>
@@ -28,9 +27,9 @@ public:
         const auto self = guests_.insert(guests_.end(), guest{std::move(s), std::move(name)});
         try {
             co_await say(self->name + " comes in\n", nullptr);
-            std::array<char, 1024> text;
-            while (std::size_t n = co_await self->connection.recv(text))
-                co_await say(self->name + ": " + std::string(text.data(), n), &*self);
+            gyre::stream words = self->connection.makefile();
+            for (std::string line; !(line = co_await words.read_line()).empty();)
+                co_await say(self->name + ": " + line, &*self);
         } catch (const gyre::error& e) {
             std::printf("%s is lost: %s\n", self->name.c_str(), e.what());
         }

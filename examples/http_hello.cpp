@@ -8,7 +8,6 @@
 #include <gyre/gyre.hpp>
 
 #include <cstdio>
-#include <string>
 #include <string_view>
 
 using namespace std::chrono_literals;
@@ -23,38 +22,22 @@ constexpr std::string_view too_long = "HTTP/1.1 431 Request Header Fields Too La
                                       "Content-Length: 0\r\nConnection: close\r\n\r\n";
 constexpr std::size_t header_max = 16384;
 
-gyre::task<> converse(gyre::socket s) try {
-    s.set(gyre::option::no_delay, true);
-    s.settimeout(30s);
-    std::string input;
-    std::string output;
-    char buffer[4096];
-    while (const std::size_t n = co_await s.recv(buffer)) {
-        input.append(buffer, n);
-        // Every request that is there whole; a GET has no body.
-        output.clear();
-        std::size_t at = 0;
-        for (std::size_t end = 0; (end = input.find("\r\n\r\n", at)) != input.npos; at = end + 4) {
-            const std::string_view head(input.data() + at, end - at);
-            const bool get = head.starts_with("GET ");
-            output += get ? hello : refused;
-            if (!get || head.find("\r\nConnection: close") != head.npos) {
-                co_await s.sendall(output);
-                co_return;
-            }
-        }
-        input.erase(0, at);
-        if (input.size() > header_max)
-            output += too_long;
-        if (!output.empty())
-            co_await s.sendall(output);
-        if (input.size() > header_max)
-            co_return;
+gyre::task<> converse(gyre::stream s) try {
+    s.connection().set(gyre::option::no_delay, true);
+    s.connection().settimeout(30s);
+    for (bool more = true; more;) { // what is answered goes out before a read has to wait
+        const auto head = co_await gyre::as_result(s.read_until("\r\n\r\n", header_max));
+        if (!head && head.error() != gyre::errc::too_long)
+            break; // the end, silence for too long, or a reset
+        const bool get = head && head->starts_with("GET "); // it has no body
+        more = get && head->find("\r\nConnection: close") == head->npos;
+        co_await s.write(get ? hello : head ? refused : too_long);
     }
+    co_await s.flush();
 } catch (const gyre::error& e) {
     if (e.code() == gyre::errc::cancelled)
         throw;
-    // Silence for too long, or a reset: the end of this conversation only.
+    // It does not take its answers: the end of this conversation only.
 }
 
 gyre::task<> serve(gyre::address at) {
@@ -64,7 +47,7 @@ gyre::task<> serve(gyre::address at) {
     co_await gyre::with_group([&](gyre::task_group& peers) -> gyre::task<> {
         for (;;) {
             auto [peer, from] = co_await listener.accept();
-            peers.spawn(converse(std::move(peer)));
+            peers.spawn(converse(gyre::stream(std::move(peer))));
         }
     });
 }

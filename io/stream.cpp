@@ -1,3 +1,4 @@
+#include <gyre/core/as_result.hpp>
 #include <gyre/core/backend.hpp>
 #include <gyre/core/frame_pool.hpp>
 #include <gyre/core/loop.hpp>
@@ -21,10 +22,7 @@ public:
     byte_queue() noexcept = default;
     byte_queue(const byte_queue&) = delete;
     byte_queue& operator=(const byte_queue&) = delete;
-    ~byte_queue() {
-        if (data_ != nullptr)
-            frame_pool::deallocate(data_, capacity_);
-    }
+    ~byte_queue() { give_back(); }
 
     std::size_t size() const noexcept { return end_ - begin_; }
     const char* data() const noexcept { return data_ + begin_; }
@@ -34,8 +32,11 @@ public:
 
     /// Free memory behind the bytes, at least `n`; add() says how much of it was filled.
     std::span<char> room(std::size_t n) {
-        if (begin_ == end_)
+        if (begin_ == end_) {
             begin_ = end_ = 0;
+            if (capacity_ > kept)
+                give_back();
+        }
         if (capacity_ - end_ < n)
             make_room(n);
         return {data_ + end_, capacity_ - end_};
@@ -50,7 +51,15 @@ public:
     }
 
 private:
-    static constexpr std::size_t least = 8192; // the largest that the pool keeps
+    static constexpr std::size_t least = 8192;                  // the largest that the pool keeps
+    static constexpr std::size_t kept = std::size_t{256} << 10; ///< when it is empty
+
+    void give_back() noexcept {
+        if (data_ != nullptr)
+            frame_pool::deallocate(data_, capacity_);
+        data_ = nullptr;
+        capacity_ = 0;
+    }
 
     void make_room(std::size_t n) {
         const std::size_t bytes = size();
@@ -203,12 +212,14 @@ bool stream_state::push_out() noexcept {
 
 /// Waits for room and not with the memory of the bytes: others may add to them meanwhile.
 task<> stream_state::drain() {
+    if (writing)
+        co_return;
     draining = true;
     struct guard {
         bool& flag;
         ~guard() { flag = false; }
     } const g{draining};
-    while (output.size() != 0 && errors[out] == 0) {
+    while (output.size() != 0 && errors[out] == 0 && !writing) {
         step room(*this, opcode::poll_write);
         room.when = timing::none;
         if (co_await room < 0)
@@ -286,6 +297,16 @@ task<int> more(stream_state& s) {
             s.chunk = std::min(2 * s.chunk, detail::chunk_max);
     }
     co_return n;
+}
+
+/// For what has ended without waiting: from time to time others run, and a cancel is noticed.
+task<int> take_turns() {
+    if (detail::inline_budget > 1) {
+        --detail::inline_budget;
+        co_return 0;
+    }
+    const auto r = co_await as_result(sleep_for(std::chrono::seconds(0)));
+    co_return r ? 0 : encode(errc::cancelled);
 }
 
 /// Notes an error of the connection, which is told again; what came before it has gone into input.
@@ -489,6 +510,7 @@ task<> write_operation::wait() {
         co_await yield();
     }
     const std::size_t enough = flush_ ? 0 : s.low;
+    bool waited = false;
     for (;;) {
         const std::size_t before = s.output.size();
         const int n = s.send_now(rest_.data(), rest_.size());
@@ -500,8 +522,11 @@ task<> write_operation::wait() {
             const std::size_t gone = static_cast<std::size_t>(n) - (before - s.output.size());
             rest_ = const_buffer(rest_.data() + gone, rest_.size() - gone);
         }
-        if (s.output.size() + rest_.size() <= enough)
+        if (s.output.size() + rest_.size() <= enough) {
+            result_ = waited ? 0 : co_await take_turns();
             break;
+        }
+        waited = true;
         detail::step room(s, detail::opcode::poll_write);
         if (const int r = co_await room; r < 0) {
             result_ = r;
