@@ -324,13 +324,14 @@ int noted(stream_state& s, int result) noexcept {
 
 } // namespace
 
-bool read_operation::end(int result) {
+inline bool read_operation::end(int result) {
     result_ = result;
     return true;
 }
 
-bool read_operation::give(std::size_t count, bool take) {
-    view_ = state_->input.view().substr(0, count);
+/// The input has as many.
+inline bool read_operation::give(std::size_t count, bool take) {
+    view_ = {state_->input.data(), count};
     if (take)
         state_->input.take(count);
     return true;
@@ -361,12 +362,14 @@ bool read_operation::look() {
 
 bool read_operation::find() {
     const std::string_view text = state_->input.view();
-    const std::span<const std::string_view> list =
-        delimiters_.data() != nullptr ? delimiters_ : std::span(&delimiter_, 1);
+    std::size_t longest = delimiter_.size();
     std::size_t first = text.npos;
     std::size_t first_end = text.npos;
-    std::size_t longest = 0;
-    for (const std::string_view d : list) {
+    if (longest != 0) [[likely]] {
+        first = text.find(delimiter_, searched_);
+        first_end = first + longest;
+    }
+    for (const std::string_view d : delimiters_) {
         if (d.empty())
             return end(-EINVAL);
         longest = std::max(longest, d.size());
@@ -378,10 +381,10 @@ bool read_operation::find() {
             first_end = at + d.size();
         }
     }
-    if (longest == 0) // an empty list
+    if (first != text.npos) [[likely]]
+        return first <= limit_ ? give(first_end) : end(encode(errc::too_long));
+    if (longest == 0)
         return end(-EINVAL);
-    if (first != text.npos)
-        return first > limit_ ? end(encode(errc::too_long)) : give(first_end);
     if (text.size() >= longest)
         searched_ = text.size() - longest + 1;
     return searched_ > limit_ && end(encode(errc::too_long));

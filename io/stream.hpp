@@ -155,8 +155,8 @@ private:
 ///     co_await s.flush();
 ///
 /// What it reads it gives as a view into its buffer, which is good until the next read of this
-/// stream; std::string(co_await s.read_line()) keeps it. What is in the buffer is given without
-/// suspending.
+/// stream or its close(); std::string(co_await s.read_line()) keeps it. What is in the buffer is
+/// given without suspending, and without a look at a cancellation.
 ///
 /// What is written is sent when more than the high water mark of it is pending, by flush(), and
 /// before a read has to wait: so a server that answers a batch of requests one by one sends one
