@@ -19,6 +19,8 @@
 //   are not the listener's. Without free descriptors it fails while the connection stays queued,
 //   and polling says readable: waiting for that would spin.
 // - send(2) on a stream raises SIGPIPE unless told not to.
+// - The first send(2) with TCP Fast Open, when there is no cookie of the peer, takes nothing and
+//   fails with EINPROGRESS: it has begun to connect. Then it is to be sent as usual.
 
 namespace gyre::detail {
 
@@ -31,6 +33,10 @@ inline int checked(ssize_t result) noexcept {
 
 // What a call returned, with "later" told apart by what is to be waited for.
 inline int waiting(operation& op, int result) noexcept {
+    if (result == -EINPROGRESS) { // TCP Fast Open
+        op.msg_flags &= ~MSG_FASTOPEN;
+        result = -EAGAIN;
+    }
     if (result != -EAGAIN)
         return result;
     op.result = result;
