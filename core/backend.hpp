@@ -79,7 +79,7 @@ public:
     virtual int close(int fd) noexcept;
 
     /// close(), which does not block either where SO_LINGER was set: then say so.
-    void close_at_once(int fd, bool lingers) noexcept;
+    int close_at_once(int fd, bool lingers) noexcept;
 
     /// One try of what an operation is for, without waiting: >= 0, -errno, or one of the two below.
     /// Both backends build on it; so errors and quirks are the same on both.

@@ -210,7 +210,7 @@ int system_calls::close(int fd) noexcept {
 // With a time in SO_LINGER, close(2) blocks, whatever O_NONBLOCK says, until all is acknowledged or
 // the time has passed. What then is left goes on in the background, as it does without the option;
 // Linux sends no reset (tcp_close). So without the option it is the same, but for the wait.
-void system_calls::close_at_once(int fd, bool lingers) noexcept {
+int system_calls::close_at_once(int fd, bool lingers) noexcept {
     linger l{};
     socklen_t size = sizeof l;
     if (lingers && get_option(fd, SOL_SOCKET, SO_LINGER, &l, size) == 0 && l.l_onoff != 0 &&
@@ -218,7 +218,7 @@ void system_calls::close_at_once(int fd, bool lingers) noexcept {
         l = {};
         set_option(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
     }
-    close(fd);
+    return close(fd);
 }
 
 int system_calls::io_control(int fd, unsigned long request, void* argument) noexcept {

@@ -1,25 +1,27 @@
 #include <gyre/core/backend.hpp>
 #include <gyre/core/lease_pool.hpp>
 #include <gyre/core/loop.hpp>
+#include <gyre/io/kernel.hpp>
 #include <gyre/io/socket.hpp>
 #include <gyre/io/socket_names.hpp>
 
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <climits>
+#include <linux/sockios.h>
 #include <limits>
 #include <new>
+#include <sys/ioctl.h>
 
 namespace gyre {
 namespace {
 
+using detail::check;
 using detail::descriptor;
+using detail::kernel;
 
 constinit std::atomic<std::int64_t> default_timeout = -1;
-
-/// The kernel of this thread's loop, or where there is none the real one.
-detail::system_calls& kernel() noexcept {
-    loop* here = loop::current();
-    return here != nullptr ? here->kernel() : detail::system_calls::real();
-}
 
 std::int64_t checked_timeout(std::int64_t ns) {
     if (ns < 0)
@@ -32,17 +34,6 @@ std::optional<std::chrono::nanoseconds> as_optional(std::int64_t ns) noexcept {
     if (ns < 0)
         return std::nullopt;
     return std::chrono::nanoseconds(ns);
-}
-
-int check(int result, const std::string& doing) {
-    if (result < 0)
-        detail::throw_error(result, doing);
-    return result;
-}
-
-std::string kind_of_socket(int family, int type, int protocol) {
-    return "family " + detail::family_name(family) + ", type " + detail::type_name(type) +
-           ", protocol " + std::to_string(protocol);
 }
 
 /// What the peer is called; where that cannot be told any more, what this end is called.
@@ -68,13 +59,19 @@ std::string name_of(const detail::named_operation& op) {
 } // namespace
 
 std::string detail::describe(const operation& op) {
-    if (op.target == nullptr)
-        return op.code == opcode::sleep ? "sleep" : "operation on a closed socket";
-    const descriptor& d = *op.target;
     switch (op.code) {
     case opcode::sleep: return "sleep";
     case opcode::poll_read: return "wait until readable";
     case opcode::poll_write: return "wait until writable";
+    default: break;
+    }
+    if (op.target == nullptr)
+        return "operation on a closed socket";
+    const descriptor& d = *op.target;
+    switch (op.code) {
+    case opcode::sleep:
+    case opcode::poll_read:
+    case opcode::poll_write: break; // see above
     case opcode::accept: {
         address name;
         socklen_t size = address::capacity();
@@ -169,46 +166,91 @@ socket socket::own(int fd, int family, int type, int protocol) {
 socket socket::open(int family, int type, int protocol) {
     const int bare = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
     const int fd = check(kernel().open(family, bare, protocol),
-                         "open a socket of " + kind_of_socket(family, bare, protocol));
+                         "open a socket of " + detail::kind_of_socket(family, bare, protocol));
     socket s = own(fd, family, bare, protocol);
     if ((type & SOCK_NONBLOCK) != 0)
         s.setblocking(false);
     return s;
 }
 
-std::pair<socket, socket> socketpair(int family, int type, int protocol) {
-    int fds[2];
-    const int bare = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
-    check(kernel().open_pair(family, bare, protocol, fds),
-          "open a pair of sockets of " + kind_of_socket(family, bare, protocol));
-    socket first;
-    try {
-        first = socket::own(fds[0], family, bare, protocol);
-    } catch (...) {
-        kernel().close(fds[1]);
-        throw;
-    }
-    return {std::move(first), socket::own(fds[1], family, bare, protocol)};
-}
+namespace {
 
-socket socket::adopt(int fd) {
-    const std::string doing = "adopt descriptor " + std::to_string(fd);
+/// What the kernel says that a descriptor is.
+struct socket_kind {
+    int family;
+    int type;
+    int protocol;
+    bool lingers;
+};
+
+socket_kind look_at(int fd, const std::string& doing) {
     const auto ask = [&](int option) {
         int value = 0;
         socklen_t size = sizeof value;
         check(kernel().get_option(fd, SOL_SOCKET, option, &value, size), doing);
         return value;
     };
-    const int family = ask(SO_DOMAIN);
-    const int type = ask(SO_TYPE);
-    const int protocol = ask(SO_PROTOCOL);
+    socket_kind kind{ask(SO_DOMAIN), ask(SO_TYPE), ask(SO_PROTOCOL), false};
     ::linger l{};
     socklen_t size = sizeof l;
     check(kernel().get_option(fd, SOL_SOCKET, SO_LINGER, &l, size), doing);
+    kind.lingers = l.l_onoff != 0;
+    return kind;
+}
+
+std::string to_string(int family, int type, int protocol) {
+    return "family " + std::to_string(family) + ", type " + std::to_string(type) + ", protocol " +
+           std::to_string(protocol);
+}
+
+} // namespace
+
+socket socket::adopt(int fd) {
+    const std::string doing = "adopt descriptor " + std::to_string(fd);
+    const socket_kind kind = look_at(fd, doing);
     check(kernel().make_nonblocking(fd), doing);
-    socket s = own(fd, family, type, protocol);
-    s.descriptor_->lingers = l.l_onoff != 0;
+    socket s = own(fd, kind.family, kind.type, kind.protocol);
+    s.descriptor_->lingers = kind.lingers;
     return s;
+}
+
+// Whoever shares the open file may set SO_LINGER at any time: `lingers`, so that the kernel is
+// asked.
+
+socket fromfd(int fd, int family, int type, int protocol) {
+    const std::string doing = "fromfd " + std::to_string(fd);
+    const socket_kind kind = look_at(fd, doing);
+    const int bare = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (family != kind.family || bare != kind.type || (protocol != 0 && protocol != kind.protocol))
+        throw error(std::make_error_code(std::errc::invalid_argument),
+                    doing + ": it is of " + to_string(kind.family, kind.type, kind.protocol) +
+                        " (expected " + to_string(family, bare, protocol) + ")");
+    check(kernel().make_nonblocking(fd), doing);
+    socket s = socket::own(check(kernel().duplicate(fd), doing), family, bare, kind.protocol);
+    s.descriptor_->lingers = true;
+    if ((type & SOCK_NONBLOCK) != 0)
+        s.setblocking(false);
+    return s;
+}
+
+socket socket::dup() const {
+    const int fd = check(kernel().duplicate(require_fd("dup")), "dup");
+    socket s = own(fd, family(), type(), proto());
+    s.descriptor_->timeout = descriptor_->timeout;
+    s.descriptor_->lingers = descriptor_->lingers = true;
+    return s;
+}
+
+int dup(int fd) {
+    return check(kernel().duplicate(fd), "dup descriptor " + std::to_string(fd));
+}
+
+void close(int fd) {
+    const int r = kernel().close_at_once(fd, true);
+    if (r < 0 && r != -EINTR) // after which it is closed all the same
+        detail::throw_error(r, "close descriptor " + std::to_string(fd));
+    if (loop* here = loop::current())
+        here->retry_soon(); // what waits for a free descriptor
 }
 
 void socket::close() noexcept {
@@ -344,35 +386,115 @@ int socket::proto() const noexcept {
     return descriptor_ != nullptr ? descriptor_->protocol : 0;
 }
 
-void socket::setsockopt(int level, int option, int value) {
-    setsockopt(level, option, const_buffer(&value, sizeof value));
+bool socket::get_inheritable() const {
+    return check(kernel().inheritable(require_fd("get_inheritable")), "get_inheritable") != 0;
 }
 
-void socket::setsockopt(int level, int option, const_buffer value) {
+void socket::set_inheritable(bool inheritable) {
+    check(kernel().make_inheritable(require_fd("set_inheritable"), inheritable), "set_inheritable");
+}
+
+namespace {
+
+std::string name_of_option(const char* doing, int level, int option, std::size_t size) {
+    return doing + (" level " + std::to_string(level)) + ", option " + std::to_string(option) +
+           ", " + std::to_string(size) + " bytes";
+}
+
+[[noreturn]] void refuse_option(const std::string& why) {
+    throw error(std::make_error_code(std::errc::invalid_argument), why);
+}
+
+socklen_t checked_size(const char* doing, int level, int option, std::size_t size) {
+    if (size > INT_MAX)
+        refuse_option(name_of_option(doing, level, option, size) + " (expected at most " +
+                      std::to_string(INT_MAX) + ")");
+    return static_cast<socklen_t>(size);
+}
+
+} // namespace
+
+int detail::option_count(std::int64_t count) {
+    if (count < INT_MIN || count > INT_MAX)
+        refuse_option("setsockopt: the time is out of range (" + std::to_string(count) +
+                      " of its units, expected those of an int)");
+    return static_cast<int>(count);
+}
+
+void socket::set_option(int level, int option, const void* value, std::size_t size) {
     const int fd = require_fd("setsockopt");
-    const int r =
-        kernel().set_option(fd, level, option, value.data(), static_cast<socklen_t>(value.size()));
+    const socklen_t bytes = checked_size("setsockopt", level, option, size);
+    const int r = kernel().set_option(fd, level, option, value, bytes);
     if (r < 0)
-        detail::throw_error(r, "setsockopt level " + std::to_string(level) + ", option " +
-                                   std::to_string(option));
+        detail::throw_error(r, name_of_option("setsockopt", level, option, size));
     if (level == SOL_SOCKET && option == SO_LINGER)
         descriptor_->lingers = true;
 }
 
+void socket::setsockopt(int level, int option, int value) {
+    set_option(level, option, &value, sizeof value);
+}
+
+void socket::setsockopt(int level, int option, const_buffer value) {
+    set_option(level, option, value.data(), value.size());
+}
+
+void socket::setsockopt(int level, int option, std::nullptr_t, std::size_t size) {
+    set_option(level, option, nullptr, size);
+}
+
 int socket::getsockopt(int level, int option) const {
     int value = 0;
-    getsockopt(level, option, buffer(&value, sizeof value));
+    require_size(level, option, getsockopt(level, option, {&value, sizeof value}), sizeof value);
     return value;
 }
 
 std::size_t socket::getsockopt(int level, int option, buffer value) const {
     const int fd = require_fd("getsockopt");
-    auto size = static_cast<socklen_t>(value.size());
+    socklen_t size = checked_size("getsockopt", level, option, value.size());
     const int r = kernel().get_option(fd, level, option, value.data(), size);
     if (r < 0)
-        detail::throw_error(r, "getsockopt level " + std::to_string(level) + ", option " +
-                                   std::to_string(option));
+        detail::throw_error(r, name_of_option("getsockopt", level, option, value.size()));
     return size;
+}
+
+void socket::require_size(int level, int option, std::size_t size, std::size_t expected) {
+    if (size != expected)
+        refuse_option(name_of_option("getsockopt", level, option, expected) + ": it has " +
+                      std::to_string(size));
+}
+
+std::string socket::get_text(int level, int option) const {
+    std::string text(1024, '\0');
+    text.resize(std::min(getsockopt(level, option, text), text.size()));
+    text.resize(std::min(text.find('\0'), text.size()));
+    return text;
+}
+
+int socket::control(unsigned long request, void* argument) const {
+    const int fd = require_fd("ioctl");
+    const int r = kernel().io_control(fd, request, argument);
+    if (r < 0)
+        detail::throw_error(r, "ioctl " + std::to_string(request));
+    return r;
+}
+
+std::size_t socket::bytes_readable() const {
+    int n = 0;
+    control(FIONREAD, &n);
+    return static_cast<std::size_t>(n);
+}
+
+std::size_t socket::bytes_unsent() const {
+    int n = 0;
+    control(SIOCOUTQ, &n);
+    return static_cast<std::size_t>(n);
+}
+
+bool socket::at_mark() const {
+    int yes = 0;
+    control(SIOCATMARK, &yes);
+    return yes != 0;
 }
 
 // ---- Timeouts ---------------------------------------------------------------------------------

@@ -15,14 +15,17 @@
 #include <expected>
 #include <optional>
 #include <string_view>
+#include <string>
 #include <sys/socket.h>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace gyre {
 
 class socket;
 class stream;
+class wait_operation; // wait.hpp
 
 /// What recvfrom gives.
 struct datagram {
@@ -350,6 +353,11 @@ public:
     /// Throws when `fd` is no socket, and then leaves it alone.
     static socket adopt(int fd);
 
+    /// Another socket on the same open file: each is closed by itself, and the connection ends with
+    /// the last of them; shutdown, options and the place in the stream are common to both. It gets
+    /// this one's timeout, and may belong to another loop. dup(2), closed on exec.
+    socket dup() const;
+
     // ---- What can wait ------------------------------------------------------------------------
 
     /// The next connection of a listening socket and its peer's address. It gets the process's
@@ -439,6 +447,12 @@ public:
         return {descriptor_, b, &c, to, flags};
     }
 
+    /// Until there is something to read, or the end or an error to tell: at once when there is. The
+    /// same for writing. They take their direction of the socket as recv and send do. Include
+    /// wait.hpp, which has them for other descriptors, too.
+    wait_operation wait_readable();
+    wait_operation wait_writable();
+
     // ---- What cannot --------------------------------------------------------------------------
 
     /// bind(2). A UNIX path must not exist yet.
@@ -480,9 +494,16 @@ public:
     int type() const noexcept;
     int proto() const noexcept;
 
-    /// getsockopt(2), setsockopt(2), as they are.
+    /// Whether exec keeps the descriptor open. At first it does not. FD_CLOEXEC of fcntl(2).
+    bool get_inheritable() const;
+    void set_inheritable(bool inheritable);
+
+    /// getsockopt(2), setsockopt(2), as they are. A number is 4 bytes: where the kernel wants
+    /// another size it says std::errc::invalid_argument, as for a size beyond an int.
     void setsockopt(int level, int option, int value);
     void setsockopt(int level, int option, const_buffer value);
+    /// No value, but a size: for the few options that say something with it (AF_ALG).
+    void setsockopt(int level, int option, std::nullptr_t, std::size_t size);
     int getsockopt(int level, int option) const;
     /// Fills `value` and returns how many bytes the kernel wrote.
     std::size_t getsockopt(int level, int option, buffer value) const;
@@ -492,6 +513,10 @@ public:
     void set(socket_option<T> option, std::type_identity_t<T> value) {
         if constexpr (std::is_same_v<T, bool>)
             setsockopt(option.level, option.name, value ? 1 : 0);
+        else if constexpr (detail::is_duration<T>)
+            setsockopt(option.level, option.name, detail::option_count(value.count()));
+        else if constexpr (std::is_same_v<T, std::string>)
+            setsockopt(option.level, option.name, const_buffer(value));
         else
             setsockopt(option.level, option.name, const_buffer(&value, sizeof value));
     }
@@ -499,17 +524,42 @@ public:
     T get(socket_option<T> option) const {
         if constexpr (std::is_same_v<T, bool>) {
             return getsockopt(option.level, option.name) != 0;
+        } else if constexpr (detail::is_duration<T>) {
+            return T(getsockopt(option.level, option.name));
+        } else if constexpr (std::is_same_v<T, std::string>) {
+            return get_text(option.level, option.name);
         } else {
             T value{};
-            getsockopt(option.level, option.name, buffer(&value, sizeof value));
+            const std::size_t size = getsockopt(option.level, option.name, {&value, sizeof value});
+            if (std::is_arithmetic_v<T>)
+                require_size(option.level, option.name, size, sizeof value);
             return value;
         }
     }
+
+    /// ioctl(2), as it is, for requests that read or write a T: SIOCGIFMTU with an ifreq, and so
+    /// on. Gives what the call returned. FIONBIO is none of them: the descriptor never blocks.
+    template <class T>
+        requires std::is_trivially_copyable_v<T>
+    int ioctl(unsigned long request, T& argument) {
+        return control(request, &argument);
+    }
+    /// Bytes that recv would find: of a stream all, up to the urgent byte; of a datagram socket
+    /// those of the next one.
+    /// std::errc::invalid_argument on a listener. FIONREAD, or SIOCINQ.
+    std::size_t bytes_readable() const;
+    /// Bytes that have not left: of TCP those not acknowledged yet, else what they take in the
+    /// kernel's memory. SIOCOUTQ.
+    std::size_t bytes_unsent() const;
+    /// Whether what recv gives next came after the urgent byte. SIOCATMARK, sockatmark(3).
+    bool at_mark() const;
 
 private:
     friend class accept_operation;
     friend struct detail::relay_end;
     friend struct detail::stream_state;
+    friend class fd_watch;
+    friend socket fromfd(int fd, int family, int type, int protocol);
     friend std::pair<socket, socket> socketpair(int family, int type, int protocol);
 
     explicit socket(detail::descriptor* d) noexcept : descriptor_(d) {}
@@ -518,11 +568,32 @@ private:
     socket share() const noexcept;
     int require_fd(const char* doing) const;
     void set_timeout(std::int64_t ns);
+    void set_option(int level, int option, const void* value, std::size_t size);
+    std::string get_text(int level, int option) const;
+    static void require_size(int level, int option, std::size_t size, std::size_t expected);
+    int control(unsigned long request, void* argument) const;
 
     detail::descriptor* descriptor_ = nullptr;
 };
 
-/// Two sockets, connected with each other and without names. socketpair(2).
+/// A duplicate of a socket that someone else keeps: it is closed by itself. The open file is common
+/// to both, with all its state, so that it is non-blocking from now on for the other, too. Throws
+/// std::errc::not_a_socket, bad_file_descriptor, and invalid_argument when it is of another family,
+/// type or protocol (0: any) than told; socket::adopt(gyre::dup(fd)) takes what it is.
+socket fromfd(int fd, int family, int type, int protocol = 0);
+
+/// Another descriptor of the same open file, of whatever kind, closed on exec. dup(2).
+int dup(int fd);
+
+/// Closes a descriptor that no gyre::socket owns: close(2), but for a socket with SO_LINGER it does
+/// not wait, as socket::close does not. Throws std::errc::bad_file_descriptor.
+void close(int fd);
+
+/// Two sockets, connected with each other; those of AF_UNIX have no names. socketpair(2). Linux has
+/// no such pairs of AF_INET and AF_INET6: these are connected over the loopback, streams and
+/// datagrams, and each end is asked for its peer's name, so that a stranger who is faster is turned
+/// away. That waits for the kernel's handshake with itself, some 20 us. SOCK_NONBLOCK in `type`
+/// means settimeout(0) for both.
 std::pair<socket, socket> socketpair(int family = AF_UNIX, int type = SOCK_STREAM,
                                      int protocol = 0);
 

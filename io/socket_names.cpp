@@ -64,4 +64,9 @@ std::string type_name(int type) {
     }
 }
 
+std::string kind_of_socket(int family, int type, int protocol) {
+    return "family " + family_name(family) + ", type " + type_name(type) + ", protocol " +
+           std::to_string(protocol);
+}
+
 } // namespace gyre::detail
