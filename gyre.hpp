@@ -20,6 +20,7 @@
 #include <gyre/io/relay.hpp>
 #include <gyre/io/socket.hpp>
 #include <gyre/io/stream.hpp>
+#include <gyre/io/wait.hpp>
 #include <gyre/resolver/create_connection.hpp>
 #include <gyre/resolver/create_server.hpp>
 #include <gyre/resolver/getaddrinfo.hpp>
