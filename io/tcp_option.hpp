@@ -2,14 +2,17 @@
 
 #include <gyre/io/option.hpp>
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 
 namespace gyre {
 
 class socket;
 
-/// The options of TCP: tcp(7). no_delay is in option.hpp.
+/// The options of TCP: tcp(7). no_delay is in option.hpp. Those that are a list of bytes
+/// (TCP_SAVED_SYN, TCP_CC_INFO ...) go through getsockopt.
 namespace option::tcp {
 
 /// Sends only full segments until it is taken back, or 200 ms have passed.
@@ -51,8 +54,10 @@ inline constexpr socket_option<bool> in_queue{IPPROTO_TCP, TCP_INQ};
 /// A listener keeps the SYN of each connection, for one getsockopt of TCP_SAVED_SYN: 1 from IP on,
 /// 2 from the link layer on.
 inline constexpr socket_option<int> save_syn{IPPROTO_TCP, TCP_SAVE_SYN};
-/// Only set: signatures of segments, RFC 2385.
+/// Only set: signatures of the segments from and to one peer, RFC 2385; of all in a network, by
+/// the flags and the length of the prefix.
 inline constexpr socket_option<::tcp_md5sig> md5_signature{IPPROTO_TCP, TCP_MD5SIG};
+inline constexpr socket_option<::tcp_md5sig> md5_signature_of_network{IPPROTO_TCP, TCP_MD5SIG_EXT};
 /// Taking a connection apart and together again, with CAP_NET_ADMIN.
 inline constexpr socket_option<int> repair{IPPROTO_TCP, TCP_REPAIR};
 inline constexpr socket_option<int> repair_queue{IPPROTO_TCP, TCP_REPAIR_QUEUE};
@@ -65,6 +70,9 @@ inline constexpr socket_option<int> fast_open{IPPROTO_TCP, TCP_FASTOPEN};
 /// ends at once: the connection begins with what is sent first, and its errors show from then on.
 /// Until then there is nothing to receive (ENOTCONN).
 inline constexpr socket_option<bool> fast_open_connect{IPPROTO_TCP, TCP_FASTOPEN_CONNECT};
+/// The key of the cookies: the first 16 bytes are the present one.
+inline constexpr socket_option<std::array<std::byte, 16>> fast_open_key{IPPROTO_TCP,
+                                                                        TCP_FASTOPEN_KEY};
 /// Trusts every client, without a cookie.
 inline constexpr socket_option<bool> fast_open_no_cookie{IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE};
 

@@ -4,6 +4,7 @@
 #include <gyre/io/tcp_option.hpp>
 
 #include <climits>
+#include <cstring>
 #include <iostream>
 #include <linux/net_tstamp.h>
 #include <net/if.h>
@@ -148,6 +149,8 @@ TEST_P(Option, OfTcpGivesBackWhatWasSet) {
     s.set(option::tcp::fast_open, 5);
     EXPECT_EQ(s.get(option::tcp::fast_open), 5);
     EXPECT_GT(s.get(option::tcp::timestamp), 0U);
+    const std::array<std::byte, 16> key{std::byte{1}, std::byte{2}, std::byte{3}};
+    ROUND_TRIP(s, option::tcp::fast_open_key, key);
     EXPECT_EQ(s.get(option::tcp::upper_layer), "");
 }
 
@@ -397,6 +400,30 @@ TEST_P(Option, TcpInfoTellsOfTheConnection) {
     EXPECT_EQ(thrown_by([] { gyre::get_tcp_info(gyre::socketpair().first); }),
               std::errc::operation_not_supported);
     EXPECT_EQ(thrown_by([] { gyre::get_tcp_info(gyre::socket()); }), gyre::errc::closed);
+}
+
+TEST_P(Option, Md5SignaturesLetThoseInWhoKnowTheKey) {
+    ::tcp_md5sig signature{};
+    const gyre::address local = gyre::address::loopback_ipv4(0);
+    std::memcpy(&signature.tcpm_addr, local.data(), local.size());
+    signature.tcpm_keylen = 6;
+    std::memcpy(signature.tcpm_key, "secret", 6);
+    gyre::socket listener = make_listener(stream_kind::tcp);
+    gyre::socket client = tcp();
+    if (const std::error_code code =
+            thrown_by([&] { listener.set(option::tcp::md5_signature, signature); }))
+        GTEST_SKIP() << "no signatures: " << code.message();
+    client.set(option::tcp::md5_signature, signature);
+    run([&]() -> gyre::task<> {
+        gyre::socket other = tcp();
+        EXPECT_EQ(co_await outcome(other.connect(listener.getsockname()).within(20ms)),
+                  gyre::errc::timed_out);
+        co_await client.connect(listener.getsockname());
+        auto [peer, from] = co_await listener.accept();
+        std::array<std::byte, 8> memory;
+        co_await client.sendall("hello");
+        EXPECT_EQ(co_await peer.recv(memory), 5U);
+    });
 }
 
 TEST_P(Option, ReusePortLetsTwoListenOnOnePort) {

@@ -284,6 +284,20 @@ TEST_P(Wait, TheNumberMayBeUsedAgainAfterwards) {
     });
 }
 
+// Whose number it is may be gone; what is waited for is the open file.
+TEST_P(Wait, TheNumberMayBeClosedMeanwhile) {
+    auto [out, in] = make_pipe();
+    run([&]() -> gyre::task<> {
+        const auto close = [&]() -> gyre::task<> {
+            co_await next_turn();
+            out.close();
+            co_await next_turn();
+            put(in);
+        };
+        co_await gyre::all(gyre::wait_readable(out), close());
+    });
+}
+
 TEST_P(Wait, ForATimer) {
     plain_fd timer(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
     const itimerspec soon{{}, {0, 1'000'000}};
