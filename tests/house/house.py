@@ -4,6 +4,7 @@ arrows    core/ includes nothing of io/ or resolver/, io/ nothing of resolver/
 includes  public headers reach only public headers, and none of the heavy or leaky ones in HEAVY
 seam      io/ and resolver/ never call the kernel themselves: not in the source (tokens), and not in
           the object files (undefined symbols), which also sees what a macro or `using` would hide
+surface   each row of the tables in docs/sockets.md names code that is in its header, and that a test uses
 words     no tab, no trailing blank, no line over 100 columns, a newline at the end
 
 Each run first shows that its rule can fail, on a bad sample in a temporary folder, and that it lets
@@ -105,6 +106,37 @@ def seam(root, options):
         yield from undefined_symbols(path, nm.stdout)
 
 
+def surface(root, _):
+    document = root / "docs/sockets.md"
+    tests = "".join(path.read_text() for path in sources(root, ("tests",)))
+    rows = 0
+    for number, line in enumerate(document.read_text().split("\n"), 1):
+        cells = [cell.strip() for cell in line.split("|")][1:-1]
+        if len(cells) != 4 or cells[0] in ("Python", "---"):
+            continue
+        rows += 1
+        where = f"{document}:{number}:"
+        name, ours, header, remark = cells
+        if ours == header == "-":
+            if not remark:
+                yield f"{where} {name} is not there, and no reason is given"
+            continue
+        identifiers = [text.split("::")[-1] for text in re.findall(r"`([\w:]+)`", ours)]
+        if not identifiers:
+            yield f"{where} {name} has no name in gyre"
+        if not (root / header).is_file():
+            yield f"{where} there is no {header}"
+            continue
+        code = blank((root / header).read_text(), strings=False)
+        for identifier in identifiers:
+            if not re.search(rf"\b{identifier}\b", code):
+                yield f"{where} {header} has no {identifier}"
+            if not re.search(rf"\b{identifier}\b", tests):
+                yield f"{where} no test uses {identifier}"
+    if not rows:
+        yield f"{document}: no row was found"
+
+
 def words(root, _):
     for path in [*sources(root, CODE), *sorted(root.glob("*.hpp"))]:
         text = path.read_bytes().decode()  # read_text would hide a carriage return
@@ -119,7 +151,8 @@ def words(root, _):
             yield f"{path}: no newline at the end"
 
 
-RULES = {"arrows": arrows, "includes": public_includes, "seam": seam, "words": words}
+RULES = {"arrows": arrows, "includes": public_includes, "seam": seam, "surface": surface,
+         "words": words}
 
 # What each rule must catch (with the number of breaches), and what it must let pass.
 BAD = {
@@ -130,6 +163,10 @@ BAD = {
                      "io/b.hpp": "#include <gyre/core/hidden.hpp>\n"}),
     "seam": (6, {"io/a.cpp": "int n = ::recv(1, p, 2, 0);\nreturn ::close(3);\nio_uring_sqe* s;\n",
                  "resolver/b.cpp": "auto e = epoll_create1(0);\nif (accept4(1)) :: socket (1);\n"}),
+    "surface": (4, {"docs/sockets.md": "|Python|gyre|header|what|\n|---|---|---|---|\n"
+                                       "| `recv` | `socket::recv`, `get` | io/a.hpp | |\n"
+                                       "| `send` | `send` | io/b.hpp | |\n| `share` | - | - | |\n",
+                    "io/a.hpp": "int recv(); // get\n", "tests/a.cpp": "recv(); gets();\n"}),
     "words": (5, {"core/a.hpp": "int\ta;\nint b; \n" + "x" * 101 + "\n",
                   "io/b.cpp": "int c;\r\nint d;"}),
 }
@@ -143,6 +180,9 @@ GOOD = {
                          'auto t = "::send(";\n'
                          "auto n = 1'000 + loop->close(2) + std::bind(3);\n",
              "resolver/b.cpp": "int r = ::getaddrinfo(a, b, c, d); ::getnameinfo(e);\n"},
+    "surface": {"docs/sockets.md": "| `recv` | `socket::recv` | io/a.hpp | |\n"
+                                   "| `share` | - | - | Windows only |\n",
+                "io/a.hpp": "int recv();\n", "tests/a.cpp": "recv();\n"},
     "words": {"core/a.hpp": "int a;\n" + "x" * 100 + "\n"},
 }
 
