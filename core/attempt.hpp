@@ -108,6 +108,7 @@ inline int try_recv(operation& op) noexcept {
 }
 
 /// A message that wants parts and control of the operation. `one` is for where it has one part.
+/// Of a stream one call takes as many parts as the kernel allows; a datagram is all of them.
 inline msghdr message_of(message_operation& op, iovec& one) noexcept {
     msghdr m{};
     m.msg_name = op.name;
@@ -115,6 +116,8 @@ inline msghdr message_of(message_operation& op, iovec& one) noexcept {
     one = {op.data, op.size};
     m.msg_iov = op.parts != nullptr ? const_cast<iovec*>(op.parts) : &one;
     m.msg_iovlen = op.parts != nullptr ? op.part_count : 1;
+    if (op.target->type == SOCK_STREAM)
+        m.msg_iovlen = std::min<std::size_t>(m.msg_iovlen, UIO_MAXIOV);
     m.msg_control = op.control;
     m.msg_controllen = op.control_size;
     return m;

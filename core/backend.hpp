@@ -37,7 +37,8 @@ struct descriptor {
     bool drains = false;     ///< a short read has emptied its queue, as long as nothing is special
     bool dry_after_short_read = false; ///< epoll: registered, and nothing is special
     bool lingers = false;              ///< SO_LINGER was set
-    std::shared_ptr<inbox> home;       ///< of the loop of its first operation; empty before that
+    bool vain = false;           ///< io_uring: the last poll told of nothing that was waited for
+    std::shared_ptr<inbox> home; ///< of the loop of its first operation; empty before that
 
     /// After a change of `home`, `closed` or `timeout`.
     void take_stock() noexcept { usual = closed || timeout == 0 ? nullptr : home.get(); }
@@ -80,6 +81,10 @@ public:
 
     /// close(), which does not block either where SO_LINGER was set: then say so.
     int close_at_once(int fd, bool lingers) noexcept;
+
+    /// The descriptors that came with a message (SCM_RIGHTS in its ancillary data), but for those
+    /// that were taken out: -1 is in their place.
+    void close_passed(const void* control, std::size_t size) noexcept;
 
     /// One try of what an operation is for, without waiting: >= 0, -errno, or one of the two below.
     /// Both backends build on it; so errors and quirks are the same on both.

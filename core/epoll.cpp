@@ -58,7 +58,7 @@ public:
     bool submit(operation& op) noexcept override { return owner_.begin(*this, op); }
     void resubmit(operation& op) noexcept override { owner_.go_on(*this, op); }
     bool must_wait(const operation& op) const noexcept {
-        return is_reading(op.code) && op.target->dry && op.size != 0;
+        return is_reading(op.code) && op.target->dry && op.size != 0 && !reads_aside(op.msg_flags);
     }
     static bool rearm(operation&) noexcept { return true; } // what is dry is registered
     static bool is_plain(const operation& op) noexcept {
@@ -148,7 +148,7 @@ bool epoll_backend::wait_for(operation& op) noexcept {
     descriptor& d = *op.target;
     if (!d.registered && !enrol(op))
         return false;
-    if (is_reading(op.code))
+    if (is_reading(op.code) && !reads_aside(op.msg_flags))
         d.dry = true;
     return true;
 }

@@ -178,8 +178,11 @@ int io_uring_backend::attempt_now(operation& op) noexcept {
         return attempt_plain(op);
     if (must_wait(op))
         return would_wait;
-    if (op.code != opcode::recv_lease)
-        return detail::attempt(op);
+    if (op.code != opcode::recv_lease) {
+        const int r = detail::attempt(op);
+        const bool vain = is_reading(op.code) && std::exchange(op.target->vain, false);
+        return r == would_wait && vain ? retrying(op, op.result) : r;
+    }
     if (!ring_lends())
         return attempt_lease(op);
     return leases_->lent() == leases_->count() ? retrying(op, -ENOBUFS) : would_wait;
@@ -243,6 +246,18 @@ bool io_uring_backend::make_room() noexcept {
     return true;
 }
 
+// What a poll tells is a state, not news: it must be asked for nothing that the operation does not
+// take away, or it would be told again and again.
+unsigned events_for(const operation& op) noexcept {
+    if (op.code == opcode::poll_read)
+        return POLLIN | POLLPRI | POLLRDHUP;
+    if ((op.msg_flags & MSG_ERRQUEUE) != 0)
+        return POLLERR;
+    if ((op.msg_flags & MSG_OOB) != 0)
+        return POLLPRI;
+    return POLLIN | POLLRDHUP;
+}
+
 bool io_uring_backend::start(operation& op) noexcept {
     if (must_wait(op))
         return start_recv(op);
@@ -268,7 +283,7 @@ bool io_uring_backend::start(operation& op) noexcept {
     case opcode::poll_read:
     case opcode::accept:
     case opcode::recv_msg:
-    case opcode::recv_many: io_uring_prep_poll_add(sqe, fd, POLLIN | POLLPRI | POLLRDHUP); break;
+    case opcode::recv_many: io_uring_prep_poll_add(sqe, fd, events_for(op)); break;
     case opcode::poll_write:
     case opcode::connect:
     case opcode::send:
@@ -440,16 +455,22 @@ void io_uring_backend::complete_unusual(operation& op, int result, unsigned flag
             give_buffer(buffer);
         }
     }
-    if (result == -ECANCELED && op.reason != errc{}) {
+    // EINTR: a worker of the kernel waited for it, and was interrupted by the cancel.
+    const bool nothing = result == -ECANCELED || result == -EINTR || result == -EAGAIN;
+    if (nothing && op.reason != errc{}) {
         owner_.finish(op, encode(op.reason));
     } else if (op.when == timing::immediate) {
         owner_.finish(op, result);
-    } else if (result == -ECANCELED || result == -EINTR || result == -EAGAIN ||
+    } else if (result == -ECANCELED || result == -EINTR || (result == -EAGAIN && !received) ||
                (result >= 0 && !received)) {
-        // Interrupted, or ready now: the system call decides.
+        // Interrupted, or ready now: the system call decides. Errors are reported with every poll
+        // until somebody reads them: where it then finds nothing, it is not asked again at once.
+        if (result >= 0 && is_reading(op.code))
+            op.target->vain = (static_cast<unsigned>(result) & events_for(op)) == 0;
         op.state = operation::phase::readied;
         owner_.enqueue(op);
-    } else if (result == -ENOBUFS && received && op.code == opcode::recv_lease) {
+    } else if ((result == -ENOBUFS && op.code == opcode::recv_lease) || result == -EAGAIN) {
+        // No buffer; or the kernel gave up, having been woken in vain (unread errors, urgent data).
         op.result = result;
         owner_.retry_later(op);
         if (op.reason != errc{})

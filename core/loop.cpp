@@ -441,6 +441,10 @@ void loop::drop_result(operation& op) noexcept {
         kernel_->close_at_once(op.result, op.target->lingers);
     else if (op.code == detail::opcode::recv_lease && op.result > 0)
         kernel_->leases().take_back(static_cast<std::uint16_t>(op.extra));
+    else if (op.code == detail::opcode::recv_msg && op.result >= 0) {
+        const auto& message = static_cast<const detail::message_operation&>(op);
+        kernel_->close_passed(message.control, message.control_size);
+    }
 }
 
 void loop::forget(operation& op) noexcept {

@@ -50,6 +50,11 @@ constexpr bool is_reading(opcode code) noexcept {
     return code < opcode::poll_write;
 }
 
+/// For what is not in the queue of what arrived; so whether that is empty says nothing of it.
+constexpr bool reads_aside(int msg_flags) noexcept {
+    return (msg_flags & (MSG_OOB | MSG_ERRQUEUE)) != 0;
+}
+
 /// How the deadline of an operation is to be read before it starts.
 enum class timing : std::uint8_t {
     inherit,   ///< the default of the socket
@@ -187,6 +192,10 @@ public:
     std::size_t part_count = 0;
     void* control = nullptr;
     std::size_t control_size = 0; ///< its capacity, then its size
+    // With MSG_WAITALL; parts and part_count then are those that are left.
+    iovec whole{};
+    std::size_t skip = 0;        ///< bytes of the first part that are there
+    std::size_t transferred = 0; ///< bytes that are there
 };
 
 /// A sendall and its kin: counts what has gone.
@@ -196,12 +205,13 @@ public:
     std::size_t transferred = 0; ///< bytes; of send_many: datagrams
 };
 
-/// A sendall of memory in several places; `size` is what is left of all of them.
+/// A sendall of memory in several places; `size`, parts and part_count are what is left of it.
 class gather_operation : public bulk_operation {
 public:
     using bulk_operation::bulk_operation;
     const iovec* parts = nullptr;
     std::size_t part_count = 0;
+    std::size_t skip = 0; ///< bytes of the first part that have gone
 };
 
 /// `size` bytes of a file, from `offset` on. See send_file.hpp.

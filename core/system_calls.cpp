@@ -6,7 +6,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
+#include <csignal>
+#include <cstring>
 #include <fcntl.h>
+#include <span>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -44,26 +48,116 @@ int call(Call c) noexcept {
     }
 }
 
-// An unconnected UNIX datagram to a full queue: polling says that there is room.
-int waiting_to_send(operation& op, int result) noexcept {
-    const bool unpollable = op.target->family == AF_UNIX && op.target->type == SOCK_DGRAM;
+bool is_stream(const operation& op) noexcept {
+    return op.target->type == SOCK_STREAM;
+}
+
+// A UNIX datagram to a name, where the queue is full: polling says that there is room.
+int waiting_to_send(operation& op, const void* name, int result) noexcept {
+    const bool unpollable =
+        name != nullptr && op.target->family == AF_UNIX && op.target->type == SOCK_DGRAM;
     return result == -EAGAIN && unpollable ? retrying(op, result) : waiting(op, result);
 }
 
+// With MSG_WAITALL, not waiting gives what there is; recv_exactly does not set it.
+bool is_content_with_some(const operation& op) noexcept {
+    return op.when == timing::immediate && (op.msg_flags & MSG_WAITALL) != 0;
+}
+
+int as_count(std::size_t n) noexcept {
+    return static_cast<int>(std::min<std::size_t>(n, INT_MAX));
+}
+
+// The flag MSG_WAITALL is ours to obey: with MSG_DONTWAIT the kernel returns what there is, and
+// inside the ring it swallows a reset. It is for streams; a datagram is one, whatever its length.
 int try_recv_all(operation& op) noexcept {
     for (;;) {
-        const int n = try_recv(op);
+        const int n = call([&] { return recv_some(op); });
+        if (n == -EAGAIN && op.extra > 0 && is_content_with_some(op))
+            return as_count(op.extra);
         if (n < 0)
-            return n;
+            return waiting(op, n);
         op.extra += static_cast<std::uint32_t>(n);
         op.data = static_cast<std::byte*>(op.data) + n;
         op.size -= static_cast<std::size_t>(n);
-        if (n == 0 || op.size == 0)
-            return static_cast<int>(op.extra);
+        if (n == 0 || op.size == 0 || !is_stream(op))
+            return as_count(op.extra);
+    }
+}
+
+// Parts [parts, parts + count) from byte `skip` of the first on, as many as `to` has room for.
+std::size_t copy_parts(const iovec* parts, std::size_t count, std::size_t skip,
+                       std::span<iovec> to) noexcept {
+    count = std::min(count, to.size());
+    std::copy_n(parts, count, to.begin());
+    if (count > 0) {
+        to[0].iov_base = static_cast<std::byte*>(to[0].iov_base) + skip;
+        to[0].iov_len -= skip;
+    }
+    return count;
+}
+
+// Past `n` bytes more of the parts, and what is empty behind them.
+template <class Operation>
+void advance(Operation& op, std::size_t n) noexcept {
+    op.skip += n;
+    while (op.part_count > 0 && op.skip >= op.parts->iov_len) {
+        op.skip -= op.parts->iov_len;
+        ++op.parts;
+        --op.part_count;
+    }
+}
+
+// recvmsg with MSG_WAITALL: until all is full, the stream ends, or ancillary data came.
+int try_recv_all_msg(message_operation& op) noexcept {
+    if (op.parts == nullptr) { // one part: it is kept in the operation, for it may move no more
+        op.whole = {op.data, op.size};
+        op.parts = &op.whole;
+        op.part_count = 1;
+    }
+    for (;;) {
+        advance(op, 0);
+        std::array<iovec, 64> parts;
+        msghdr m{};
+        m.msg_name = op.name;
+        m.msg_namelen = op.name_size;
+        m.msg_iov = parts.data();
+        m.msg_iovlen = copy_parts(op.parts, op.part_count, op.skip, parts);
+        m.msg_control = op.control;
+        m.msg_controllen = op.control_size;
+        const int flags = op.msg_flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+        const int n = call([&] { return ::recvmsg(op.target->fd, &m, flags); });
+        const bool some = n == -EAGAIN && op.transferred > 0 && is_content_with_some(op);
+        if (n < 0 && !some)
+            return waiting(op, n);
+        if (some) {
+            m.msg_namelen = 0;
+            m.msg_controllen = 0;
+            m.msg_flags = 0;
+        } else {
+            op.transferred += static_cast<std::size_t>(n);
+            op.size -= static_cast<std::size_t>(n);
+            advance(op, static_cast<std::size_t>(n));
+            if (n > 0 && op.size > 0 && m.msg_controllen == 0)
+                continue;
+        }
+        op.name_size = m.msg_namelen;
+        op.control_size = m.msg_controllen;
+        op.msg_flags = m.msg_flags & ~MSG_CMSG_CLOEXEC;
+        return as_count(op.transferred);
     }
 }
 
 int try_recv_msg(message_operation& op) noexcept {
+    constexpr int aside = MSG_OOB | MSG_ERRQUEUE;
+    if (is_stream(op) && op.size == 0 && (op.msg_flags & aside) == 0) {
+        op.name_size = 0; // as recv: the kernel would say EAGAIN, or not
+        op.control_size = 0;
+        op.msg_flags = 0;
+        return 0;
+    }
+    if (is_stream(op) && (op.msg_flags & (MSG_WAITALL | MSG_PEEK | aside)) == MSG_WAITALL)
+        return try_recv_all_msg(op);
     iovec one;
     msghdr m = message_of(op, one);
     const int flags = op.msg_flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
@@ -80,35 +174,34 @@ int try_send_msg(message_operation& op) noexcept {
     iovec one;
     const msghdr m = message_of(op, one);
     const int flags = op.msg_flags | MSG_DONTWAIT | MSG_NOSIGNAL;
-    return waiting_to_send(op, call([&] { return ::sendmsg(op.target->fd, &m, flags); }));
+    const int n = call([&] { return ::sendmsg(op.target->fd, &m, flags); });
+    return waiting_to_send(op, op.name, n);
 }
 
 int try_send_parts(gather_operation& op) noexcept {
-    while (op.size > 0) {
-        // From where the last write ended, as many parts as one call takes.
+    const int flags = op.msg_flags | MSG_DONTWAIT | MSG_NOSIGNAL;
+    for (;;) {
         std::array<iovec, 64> parts;
-        std::size_t count = 0;
-        std::size_t skip = op.transferred;
-        for (std::size_t i = 0; i < op.part_count && count < parts.size(); ++i) {
-            iovec part = op.parts[i];
-            const std::size_t gone = std::min(skip, part.iov_len);
-            skip -= gone;
-            part.iov_base = static_cast<std::byte*>(part.iov_base) + gone;
-            part.iov_len -= gone;
-            if (part.iov_len > 0)
-                parts[count++] = part;
-        }
         msghdr m{};
-        m.msg_iov = parts.data();
-        m.msg_iovlen = count;
-        const int flags = op.msg_flags | MSG_DONTWAIT | MSG_NOSIGNAL;
+        if (is_stream(op)) { // from where the last write ended
+            advance(op, 0);
+            if (op.part_count == 0)
+                return 0;
+            m.msg_iov = parts.data();
+            m.msg_iovlen = copy_parts(op.parts, op.part_count, op.skip, parts);
+        } else { // one datagram, whole
+            m.msg_iov = const_cast<iovec*>(op.parts);
+            m.msg_iovlen = op.part_count;
+        }
         const int n = call([&] { return ::sendmsg(op.target->fd, &m, flags); });
         if (n < 0)
             return waiting(op, n);
         op.transferred += static_cast<std::size_t>(n);
         op.size -= static_cast<std::size_t>(n);
+        if (!is_stream(op))
+            return 0;
+        advance(op, static_cast<std::size_t>(n));
     }
-    return 0;
 }
 
 int try_recv_many(operation& op) noexcept {
@@ -122,11 +215,11 @@ int try_recv_many(operation& op) noexcept {
 int try_send_many(bulk_operation& op) noexcept {
     while (op.size > 0) {
         auto* const batch = static_cast<mmsghdr*>(op.data);
-        const auto count = static_cast<unsigned>(op.size);
+        const auto count = static_cast<unsigned>(std::min<std::size_t>(op.size, UINT_MAX));
         const int flags = op.msg_flags | MSG_DONTWAIT | MSG_NOSIGNAL;
         const int n = call([&] { return ::sendmmsg(op.target->fd, batch, count, flags); });
         if (n < 0)
-            return waiting_to_send(op, n);
+            return waiting_to_send(op, batch->msg_hdr.msg_name, n);
         op.data = batch + n;
         op.size -= static_cast<std::size_t>(n);
         op.transferred += static_cast<std::size_t>(n);
@@ -145,7 +238,7 @@ int attempt(operation& op) noexcept {
         if (op.size == 0 && op.target->type == SOCK_STREAM)
             return 0; // the kernel would say EAGAIN, or not, depending on the family
         return try_recv(op);
-    case opcode::recv_all: return op.size == 0 ? 0 : try_recv_all(op);
+    case opcode::recv_all: return op.size == 0 && is_stream(op) ? 0 : try_recv_all(op);
     case opcode::recv_msg: return try_recv_msg(static_cast<message_operation&>(op));
     case opcode::recv_many: return try_recv_many(op);
     case opcode::poll_write: return try_poll(op, POLLOUT);
@@ -219,6 +312,24 @@ int system_calls::close_at_once(int fd, bool lingers) noexcept {
         set_option(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
     }
     return close(fd);
+}
+
+void system_calls::close_passed(const void* control, std::size_t size) noexcept {
+    msghdr m{};
+    m.msg_control = const_cast<void*>(control);
+    m.msg_controllen = size;
+    for (const cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr;
+         c = CMSG_NXTHDR(&m, const_cast<cmsghdr*>(c))) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        const std::size_t bytes = c->cmsg_len - CMSG_LEN(0);
+        for (std::size_t at = 0; at + sizeof(int) <= bytes; at += sizeof(int)) {
+            int fd = -1;
+            std::memcpy(&fd, CMSG_DATA(c) + at, sizeof fd);
+            if (fd >= 0)
+                close(fd);
+        }
+    }
 }
 
 int system_calls::io_control(int fd, unsigned long request, void* argument) noexcept {

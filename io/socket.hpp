@@ -9,7 +9,9 @@
 #include <gyre/io/lease.hpp>
 #include <gyre/io/option.hpp>
 
+#include <algorithm>
 #include <chrono>
+#include <climits>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -84,7 +86,7 @@ protected:
 private:
     [[noreturn]] void fail() const {
         std::size_t done = 0;
-        if constexpr (std::is_base_of_v<bulk_operation, Base>)
+        if constexpr (requires { this->transferred; })
             done = this->transferred;
         else if (this->code == opcode::recv_all)
             done = this->extra;
@@ -99,20 +101,29 @@ class [[nodiscard]] recv_operation final
 public:
     recv_operation(detail::descriptor* d, buffer b, int flags) noexcept
         : socket_operation(detail::opcode::recv, d, b.data(), b.size()) {
-        set_flags(flags & ~MSG_WAITALL);
-        if ((flags & (MSG_WAITALL | MSG_DONTWAIT)) == MSG_WAITALL) {
+        set_flags(flags);
+        if ((flags & (MSG_WAITALL | MSG_DONTWAIT | MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)) ==
+            MSG_WAITALL) {
             code = detail::opcode::recv_all;
+            size = std::min<std::size_t>(size, INT_MAX);
             extra = 0;
         }
+    }
+    recv_operation(recv_operation&& other) noexcept : socket_operation(std::move(other)) {
+        extra = 0;
     }
     std::size_t value() const noexcept { return static_cast<std::size_t>(result); }
 };
 
 class [[nodiscard]] recv_exactly_operation final
-    : public detail::socket_operation<recv_exactly_operation, void> {
+    : public detail::socket_operation<recv_exactly_operation, void, detail::bulk_operation> {
 public:
     recv_exactly_operation(detail::descriptor* d, buffer b) noexcept
-        : socket_operation(detail::opcode::recv_all, d, b.data(), b.size()) {
+        : socket_operation(detail::opcode::recv_all, d, b.data(), b.size()), wanted_(b.size()) {
+        extra = 0;
+    }
+    recv_exactly_operation(recv_exactly_operation&& other) noexcept
+        : socket_operation(std::move(other)), wanted_(other.wanted_) {
         extra = 0;
     }
     void await_resume() {
@@ -127,9 +138,12 @@ public:
 
 private:
     void note_end() noexcept {
+        transferred = wanted_ - size; // `extra` counts to 4 GiB only
         if (result >= 0 && size > 0)
             result = detail::encode(errc::incomplete);
     }
+
+    std::size_t wanted_;
 };
 
 class [[nodiscard]] recv_lease_operation final
@@ -385,7 +399,9 @@ public:
     recv_parts_operation recv(buffers b, int flags = 0) { return {descriptor_, b, flags}; }
     /// All of `b`, under one deadline. When it ends early, gyre::error::transferred() tells how
     /// many bytes of `b` were filled; at the end of the stream that is errc::incomplete.
-    /// MSG_WAITALL with recv() does the same, but at the end of the stream gives what there was.
+    /// MSG_WAITALL with the others does the same, but at the end of the stream gives what there
+    /// was (and recvmsg so when ancillary data came); it has no effect with MSG_PEEK, and on
+    /// datagrams.
     recv_exactly_operation recv_exactly(buffer b) { return {descriptor_, b}; }
     /// A datagram and its sender. recvfrom(2).
     recvfrom_operation recvfrom(buffer b, int flags = 0) {
