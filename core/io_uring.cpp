@@ -180,8 +180,10 @@ int io_uring_backend::attempt_now(operation& op) noexcept {
         return would_wait;
     if (op.code != opcode::recv_lease) {
         const int r = detail::attempt(op);
-        const bool vain = is_reading(op.code) && std::exchange(op.target->vain, false);
-        return r == would_wait && vain ? retrying(op, op.result) : r;
+        if (!op.target->vain || !is_reading(op.code))
+            return r;
+        op.target->vain = r == would_wait;
+        return r == would_wait ? retrying(op, op.result) : r;
     }
     if (!ring_lends())
         return attempt_lease(op);

@@ -42,6 +42,18 @@ gyre::task<ending> ending_of(Awaitable a) {
     co_return e;
 }
 
+constinit std::array<std::byte, 64> scratch{};
+
+gyre::task<std::error_code> recv_briefly(gyre::socket& s) {
+    return outcome(s.recv(scratch).within(200ms));
+}
+gyre::task<std::error_code> recvfrom_briefly(gyre::socket& s) {
+    return outcome(s.recvfrom(scratch).within(200ms));
+}
+gyre::task<std::error_code> recv_exactly_briefly(gyre::socket& s) {
+    return outcome(s.recv_exactly(scratch).within(200ms));
+}
+
 // ---- Streams -----------------------------------------------------------------------------------
 
 class StreamMessage : public on_each_stream {
@@ -453,38 +465,6 @@ TEST_P(StreamMessage, UrgentDataComesByItself) {
     });
 }
 
-/// With an urgent byte that nobody reads, a receiver waits for other ones.
-template <class Receive>
-std::string wait_beside_urgent_data(gyre::backend_kind backend, Receive receive) {
-    gyre::loop loop({.backend = backend});
-    auto [a, b] = make_pair(stream_kind::tcp);
-    ::send(b.fileno(), "!", 1, MSG_OOB);
-    if (!wait_readable(a)) {
-        pollfd p{a.fileno(), POLLPRI, 0};
-        ::poll(&p, 1, 1000);
-    }
-    std::error_code code;
-    const auto wait = [&]() -> gyre::task<> {
-        count_from_here();
-        code = co_await receive(a);
-        count_to_here();
-    };
-    loop.run(wait());
-    return code == gyre::errc::timed_out ? "" : "ended by: " + code.message();
-}
-
-constinit std::array<std::byte, 64> scratch{};
-
-gyre::task<std::error_code> recv_briefly(gyre::socket& s) {
-    return outcome(s.recv(scratch).within(200ms));
-}
-gyre::task<std::error_code> recvfrom_briefly(gyre::socket& s) {
-    return outcome(s.recvfrom(scratch).within(200ms));
-}
-gyre::task<std::error_code> recv_exactly_briefly(gyre::socket& s) {
-    return outcome(s.recv_exactly(scratch).within(200ms));
-}
-
 GYRE_OVER_EACH_STREAM(StreamMessage);
 
 // ---- Datagrams ---------------------------------------------------------------------------------
@@ -750,9 +730,22 @@ TEST_P(ErrorQueue, WaitingForDataBesideItDoesNotSpin) {
     EXPECT_TRUE(makes_at_most(100, wait_beside_errors<recvfrom_briefly>, GetParam()));
 }
 
+/// With an urgent byte that nobody reads, a receiver waits for other ones.
 template <gyre::task<std::error_code> (*Receive)(gyre::socket&)>
 std::string wait_beside_urgent(gyre::backend_kind backend) {
-    return wait_beside_urgent_data(backend, Receive);
+    gyre::loop loop({.backend = backend});
+    auto [a, b] = make_pair(stream_kind::tcp);
+    ::send(b.fileno(), "!", 1, MSG_OOB);
+    pollfd p{a.fileno(), POLLPRI, 0};
+    ::poll(&p, 1, 5000);
+    std::error_code code;
+    const auto wait = [&]() -> gyre::task<> {
+        count_from_here();
+        code = co_await Receive(a);
+        count_to_here();
+    };
+    loop.run(wait());
+    return code == gyre::errc::timed_out ? "" : "ended by: " + code.message();
 }
 
 class Urgent : public on_each_backend<> {};
