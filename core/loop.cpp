@@ -444,6 +444,10 @@ void loop::drop_result(operation& op) noexcept {
     else if (op.code == detail::opcode::recv_msg && op.result >= 0) {
         const auto& message = static_cast<const detail::message_operation&>(op);
         kernel_->close_passed(message.control, message.control_size);
+    } else if (op.code == detail::opcode::recv_many) {
+        const auto* batch = static_cast<const mmsghdr*>(op.data);
+        for (int i = 0; i < op.result; ++i)
+            kernel_->close_passed(batch[i].msg_hdr.msg_control, batch[i].msg_hdr.msg_controllen);
     }
 }
 

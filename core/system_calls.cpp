@@ -320,7 +320,9 @@ void system_calls::close_passed(const void* control, std::size_t size) noexcept 
     m.msg_controllen = size;
     for (const cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr;
          c = CMSG_NXTHDR(&m, const_cast<cmsghdr*>(c))) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+        constexpr int scm_pidfd = 4; // with SO_PASSPIDFD, since Linux 6.5
+        if (c->cmsg_level != SOL_SOCKET ||
+            (c->cmsg_type != SCM_RIGHTS && c->cmsg_type != scm_pidfd))
             continue;
         const std::size_t bytes = c->cmsg_len - CMSG_LEN(0);
         for (std::size_t at = 0; at + sizeof(int) <= bytes; at += sizeof(int)) {

@@ -28,6 +28,10 @@ namespace gyre {
 class socket;
 class stream;
 class wait_operation; // wait.hpp
+class datagram_batch;
+class recv_many_operation;
+class send_many_operation;
+class send_segments_operation;
 
 /// What recvfrom gives.
 struct datagram {
@@ -40,6 +44,7 @@ namespace detail {
 
 struct relay_end;
 struct stream_state;
+struct socket_access;
 
 /// "recv from 127.0.0.1:7000", for the message of an error.
 std::string describe(const operation& op);
@@ -170,23 +175,32 @@ public:
         set_parts(b);
         set_flags(flags);
     }
+    recvfrom_operation(recvfrom_operation&&) = default;
+    ~recvfrom_operation() { // descriptors that came for a waiter that is gone are closed
+        if (state == phase::completed && result >= 0 && !taken_) [[unlikely]]
+            detail::close_passed(control, control_size);
+    }
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
         name = from_.data();
         name_size = address::capacity();
+        if (ancillary_ != nullptr)
+            ancillary_->clear();
         this->set_control(ancillary_, ancillary_ != nullptr ? ancillary_->capacity() : 0);
         return operation::await_suspend(awaiting);
     }
     datagram value() noexcept {
+        taken_ = true;
         from_.resize(name_size);
         if (ancillary_ != nullptr)
-            ancillary_->resize(control_size);
+            ancillary_->set_received(control_size);
         return {static_cast<std::size_t>(result), from_, msg_flags};
     }
 
 private:
     address from_;
     ancillary* ancillary_;
+    bool taken_ = false;
 };
 
 /// Of recv into several places.
@@ -468,6 +482,15 @@ public:
     /// wait.hpp, which has them for other descriptors, too.
     wait_operation wait_readable();
     wait_operation wait_writable();
+    /// Many datagrams at once: see datagram_batch.hpp. Waits for one, and takes what there is;
+    /// gives how many that were. recvmmsg(2).
+    recv_many_operation recv_many(datagram_batch& into, int flags = 0);
+    /// All of them, under one deadline; gives how many that were. When it ends early,
+    /// gyre::error::transferred() tells how many had gone. sendmmsg(2).
+    send_many_operation send_many(datagram_batch& of, int flags = 0);
+    /// `b` as UDP datagrams of `size` bytes, cut by the kernel: see udp_segments.hpp.
+    send_segments_operation send_segments(const_buffer b, std::size_t size, const address& to = {},
+                                          int flags = 0);
 
     // ---- What cannot --------------------------------------------------------------------------
 
@@ -576,6 +599,7 @@ private:
     friend struct detail::stream_state;
     friend class fd_watch;
     friend socket fromfd(int fd, int family, int type, int protocol);
+    friend struct detail::socket_access;
     friend std::pair<socket, socket> socketpair(int family, int type, int protocol);
 
     explicit socket(detail::descriptor* d) noexcept : descriptor_(d) {}
@@ -610,6 +634,11 @@ void close(int fd);
 /// datagrams, and each end is asked for its peer's name, so that a stranger who is faster is turned
 /// away. That waits for the kernel's handshake with itself, some 20 us. SOCK_NONBLOCK in `type`
 /// means settimeout(0) for both.
+/// For the library: operations that are defined beside this class.
+struct detail::socket_access {
+    static descriptor* of(const socket& s) noexcept { return s.descriptor_; }
+};
+/// Two sockets, connected with each other and without names. socketpair(2).
 std::pair<socket, socket> socketpair(int family = AF_UNIX, int type = SOCK_STREAM,
                                      int protocol = 0);
 

@@ -1,0 +1,55 @@
+#include <gyre/core/backend.hpp>
+#include <gyre/core/error.hpp>
+#include <gyre/io/pass_fds.hpp>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace gyre {
+
+send_fds_operation::send_fds_operation(detail::descriptor* d, const_buffer b,
+                                       std::span<const int> fds, int flags, const address& to)
+    : socket_operation(detail::opcode::send_msg, d, const_cast<std::byte*>(b.data()), b.size()),
+      to_(to), fds_(fds.size()) {
+    const auto refuse = [](const std::string& why) {
+        throw error(std::make_error_code(std::errc::invalid_argument), "send_fds: " + why);
+    };
+    if (fds.size() > max_passed_fds)
+        refuse(std::to_string(fds.size()) + " descriptors, of at most 253");
+    if (!fds.empty() && b.size() == 0 && d != nullptr && d->type == SOCK_STREAM)
+        refuse("no data to carry the descriptors: the kernel would lose them");
+    set_flags(flags);
+    cmsghdr h{};
+    h.cmsg_len = cmsg_len(fds.size_bytes());
+    h.cmsg_level = SOL_SOCKET;
+    h.cmsg_type = SCM_RIGHTS;
+    const std::size_t used = cmsg_space(fds.size_bytes());
+    std::fill_n(control_.data(), used, std::byte{});
+    std::memcpy(control_.data(), &h, sizeof h);
+    if (!fds.empty())
+        std::memcpy(control_.data() + cmsg_len(0), fds.data(), fds.size_bytes());
+}
+
+std::size_t send_fds_operation::await_resume() {
+    if (result == -EBADF)
+        detail::throw_error(result, "send_fds: one of the " + std::to_string(fds_) +
+                                        " descriptors is not open");
+    return socket_operation::await_resume();
+}
+
+received_fds recv_fds_operation::value() {
+    received_fds r;
+    try {
+        r.fds.resize(std::min(count_fds(), max_fds_));
+    } catch (...) {
+        drop_fds();
+        throw;
+    }
+    take_fds(r.fds);
+    r.count = static_cast<std::size_t>(result);
+    r.flags = msg_flags;
+    r.from = from_;
+    return r;
+}
+
+} // namespace gyre
