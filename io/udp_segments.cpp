@@ -1,0 +1,30 @@
+#include <gyre/io/udp_segments.hpp>
+
+#include <netinet/in.h>
+#include <netinet/udp.h>
+
+namespace gyre {
+
+send_segments_operation::send_segments_operation(detail::descriptor* d, const_buffer b,
+                                                 std::uint16_t each, const address& to,
+                                                 int flags) noexcept
+    : socket_operation(detail::opcode::send_msg, d, const_cast<std::byte*>(b.data()), b.size()),
+      to_(to) {
+    cmsghdr h{};
+    h.cmsg_len = cmsg_len(sizeof each);
+    h.cmsg_level = IPPROTO_UDP;
+    h.cmsg_type = UDP_SEGMENT;
+    std::memcpy(control_.data(), &h, sizeof h);
+    std::memcpy(control_.data() + cmsg_len(0), &each, sizeof each);
+    set_flags(flags);
+}
+
+send_segments_operation socket::send_segments(const_buffer b, std::size_t size, const address& to,
+                                              int flags) {
+    if (size == 0 || size > 65'535)
+        throw error(std::make_error_code(std::errc::invalid_argument),
+                    "send segments of " + std::to_string(size) + " bytes (expected 1 to 65535)");
+    return {descriptor_, b, static_cast<std::uint16_t>(size), to, flags};
+}
+
+} // namespace gyre
