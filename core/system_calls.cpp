@@ -36,6 +36,12 @@ int send_rest(bulk_operation& op, ssize_t gone) noexcept {
 
 namespace {
 
+// Descriptors come over AF_UNIX only; others refuse what is said about them (AF_PACKET: EINVAL).
+int receive_flags(const operation& op) noexcept {
+    const int passed = op.target->family == AF_UNIX ? MSG_CMSG_CLOEXEC : 0;
+    return op.msg_flags | MSG_DONTWAIT | passed;
+}
+
 // What must be repeated when a signal comes in between.
 template <class Call>
 int call(Call c) noexcept {
@@ -125,7 +131,7 @@ int try_recv_all_msg(message_operation& op) noexcept {
         m.msg_iovlen = copy_parts(op.parts, op.part_count, op.skip, parts);
         m.msg_control = op.control;
         m.msg_controllen = op.control_size;
-        const int flags = op.msg_flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+        const int flags = receive_flags(op);
         const int n = call([&] { return ::recvmsg(op.target->fd, &m, flags); });
         const bool some = n == -EAGAIN && op.transferred > 0 && is_content_with_some(op);
         if (n < 0 && !some)
@@ -160,7 +166,7 @@ int try_recv_msg(message_operation& op) noexcept {
         return try_recv_all_msg(op);
     iovec one;
     msghdr m = message_of(op, one);
-    const int flags = op.msg_flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+    const int flags = receive_flags(op);
     const int n = call([&] { return ::recvmsg(op.target->fd, &m, flags); });
     if (n < 0)
         return waiting(op, n);
@@ -207,7 +213,7 @@ int try_send_parts(gather_operation& op) noexcept {
 int try_recv_many(operation& op) noexcept {
     auto* const batch = static_cast<mmsghdr*>(op.data);
     const auto count = static_cast<unsigned>(op.size);
-    const int flags = op.msg_flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+    const int flags = receive_flags(op);
     return waiting(op,
                    call([&] { return ::recvmmsg(op.target->fd, batch, count, flags, nullptr); }));
 }
