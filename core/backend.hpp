@@ -25,12 +25,12 @@ struct descriptor {
     operation* pending[2] = {}; ///< of each direction, the receiving one first (law 6)
     int fd = -1;
     std::uint32_t references = 1;
-    std::uint32_t users = 1;      ///< its socket, and the streams that share it
     std::int64_t timeout = -1;    ///< default deadline in ns; -1: none, 0: never wait
     std::uint32_t generation = 0; ///< epoll: tells its events from those of an earlier descriptor
     std::uint16_t family = 0;
     std::uint16_t protocol = 0;
     std::uint8_t type = 0;
+    std::uint8_t users = 1;  ///< its socket, and the streams that share it
     bool closed = false;     ///< by its user; the fd goes when nothing is pending
     bool registered = false; ///< epoll knows it
     bool dry = false;        ///< nothing to read; epoll: nor has an edge told of something since

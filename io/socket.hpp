@@ -508,7 +508,8 @@ public:
     /// Throws errc::busy while an operation is pending. Streams of it end with errc::closed.
     int detach();
     /// A buffered stream of this connection: "r" to read from it, "w" to write to it, or "rw". Both
-    /// share the descriptor, which is closed when the last of them is. Include io/stream.hpp.
+    /// share the descriptor, which is closed when the last of them is; at most 254 streams do.
+    /// Include io/stream.hpp.
     stream makefile(std::string_view mode = "r") const;
     /// -1 when closed.
     int fileno() const noexcept;

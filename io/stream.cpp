@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <new>
 #include <string>
@@ -554,6 +555,9 @@ void write_operation::fail() const {
 
 stream socket::makefile(std::string_view mode) const {
     require_fd("makefile");
+    if (descriptor_->users == UINT8_MAX)
+        throw error(std::make_error_code(std::errc::too_many_files_open),
+                    "makefile: the socket has 254 streams (expected fewer)");
     return stream(share(), mode);
 }
 

@@ -145,13 +145,9 @@ private:
 /// A connection read and written through buffers, so that lines and other pieces of any size cost
 /// few system calls: what socket::makefile() gives.
 ///
-///     gyre::stream s(std::move(peer));                 // or: gyre::stream s =
-///     peer.makefile("rw"); while (true) {
-///         std::string_view line = co_await s.read_line();
-///         if (line.empty())
-///             break;
+///     gyre::stream s(std::move(peer)); // or share it: peer.makefile("rw")
+///     for (std::string line; !(line = co_await s.read_line()).empty();)
 ///         co_await s.write(line);
-///     }
 ///     co_await s.flush();
 ///
 /// What it reads it gives as a view into its buffer, which is good until the next read of this

@@ -632,6 +632,18 @@ TEST_P(Makefile, OtherModesAreRefusedByName) {
     EXPECT_EQ(thrown_by([&] { EXPECT_TRUE(bool(a)); }), std::error_code()); // it is still there
 }
 
+TEST_P(Makefile, TooManyStreamsOfASocketAreRefused) {
+    std::vector<gyre::stream> all;
+    EXPECT_EQ(thrown_by([&] {
+                  for (int i = 0; i < 1000; ++i)
+                      all.push_back(a.makefile());
+              }),
+              std::errc::too_many_files_open);
+    EXPECT_EQ(all.size(), 254U);
+    all.pop_back();
+    all.push_back(a.makefile());
+}
+
 TEST_P(Makefile, AModeAllowsNothingElse) {
     run([&]() -> gyre::task<> {
         gyre::stream reader = a.makefile();
