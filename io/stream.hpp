@@ -202,8 +202,8 @@ public:
     }
     /// The next `n` bytes, without taking them; fewer only at the end.
     read_operation peek(std::size_t n) { return {state_, read_operation::kind::peek, n}; }
-    /// The next `n` bytes, or into memory of the caller. When the stream ends before: errc::
-    /// incomplete; nothing is taken, and gyre::error::transferred() tells how many there are.
+    /// The next `n` bytes, or into memory of the caller. When the stream ends before, that is
+    /// errc::incomplete: nothing is taken, and gyre::error::transferred() tells how many there are.
     read_operation read_exactly(std::size_t n) {
         return {state_, read_operation::kind::exactly, n};
     }
@@ -219,8 +219,8 @@ public:
                               std::size_t limit = default_limit) {
         return {state_, read_operation::kind::until, limit, {}, delimiters};
     }
-    /// A line with its "\n". The last one may be without; empty at the end. errc::too_long as
-    /// above.
+    /// A line with its "\n". The last one may be without; empty at the end of the stream.
+    /// errc::too_long as above.
     read_operation read_line(std::size_t limit = default_limit) {
         return {state_, read_operation::kind::line, limit, "\n"};
     }
