@@ -108,7 +108,7 @@ TEST_P(Option, BindDeviceIsTheNameOfAnInterface) {
     EXPECT_EQ(s.get(option::bind_device), "");
     ROUND_TRIP(s, option::bind_device, "lo");
     ROUND_TRIP(s, option::bind_device, "");
-    EXPECT_EQ(thrown_by([&] { s.set(option::bind_device, "none-such"); }),
+    EXPECT_EQ(thrown_by([&] { udp().set(option::bind_device, "none-such"); }),
               std::errc::no_such_device);
 }
 
