@@ -1,3 +1,4 @@
+#include "../support/refuse.hpp"
 #include "../support/sockets.hpp"
 
 #include <gyre/core/combine.hpp>
@@ -5,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
@@ -12,7 +14,8 @@
 #include <poll.h>
 #include <string>
 #include <sys/mman.h>
-#include <sys/uio.h>
+#include <sys/syscall.h>
+#include <thread>
 #include <unistd.h>
 
 namespace {
@@ -512,6 +515,46 @@ TEST_P(SendfileElsewhere, AListenerIsNotConnected) {
     run([&]() -> gyre::task<> {
         EXPECT_EQ(co_await outcome(listener.sendfile(file.fd())), std::errc::broken_pipe);
     });
+}
+
+/// On a thread to which a system call is refused, sends a cold file and then a warm one. (A process
+/// that was forked would have lost the threads that read.)
+void send_refused(gyre::backend_kind backend, long number, int code) {
+    std::jthread([&] {
+        gyre::loop_options o;
+        o.backend = backend;
+        gyre::loop loop(o);
+        const std::vector<std::byte> bytes = pattern(3 * megabyte + 5);
+        const temporary_file file(bytes);
+        file.make_cold();
+        if (!refuse(number, code))
+            return;
+        const auto test = [&]() -> gyre::task<> {
+            for (int i = 0; i < 2; ++i) {
+                auto [a, b] = make_pair(stream_kind::tcp);
+                const auto send = [&, &from = a]() -> gyre::task<> {
+                    co_await from.sendfile(file.fd());
+                    from.shutdown(SHUT_WR);
+                };
+                auto [nothing, received] = co_await gyre::all(send(), read_all(b));
+                EXPECT_EQ(hash(received), hash(bytes));
+            }
+        };
+        EXPECT_EQ(loop.run(outcome(gyre::with_timeout(20s, test()))), std::error_code());
+    }).join();
+}
+
+TEST_P(SendfileElsewhere, WhereTheKernelCannotCountThePagesInMemoryFilesArriveAllTheSame) {
+    constexpr long cachestat = 451;
+    send_refused(GetParam(), cachestat, ENOSYS);
+}
+
+TEST_P(SendfileElsewhere, WhereNothingTellsWhatIsInMemoryFilesArriveAllTheSame) {
+    send_refused(GetParam(), SYS_preadv2, EOPNOTSUPP);
+}
+
+TEST_P(SendfileElsewhere, WhereTheKernelHasNoSendfileFilesAreReadAndSent) {
+    send_refused(GetParam(), SYS_sendfile, EINVAL);
 }
 
 GYRE_ON_EACH_BACKEND(SendfileElsewhere);
