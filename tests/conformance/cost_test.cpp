@@ -3,6 +3,8 @@
 #include "../support/system_call_count.hpp"
 
 #include <gyre/core/as_result.hpp>
+#include <gyre/io/datagram_batch.hpp>
+#include <gyre/io/pass_fds.hpp>
 
 #include <array>
 #include <fcntl.h>
@@ -146,7 +148,79 @@ TEST_P(Allocations, AConnectionAfterAnotherMakesNone) {
     });
 }
 
+TEST_P(Allocations, AnEchoOfMessagesInPartsMakesNone) {
+    expect_none([](gyre::socket& peer) -> gyre::task<> {
+        std::array<std::byte, 64> memory;
+        gyre::ancillary control;
+        for (;;) {
+            std::array<gyre::buffer, 2> places{std::span(memory).first(2),
+                                               std::span(memory).subspan(2)};
+            const auto d = co_await peer.recvmsg(places, control);
+            if (d.count == 0)
+                break;
+            std::array<gyre::const_buffer, 2> parts{std::span(memory).first(2),
+                                                    std::span(memory).subspan(2, d.count - 2)};
+            co_await peer.sendall(parts);
+        }
+    });
+}
+
 GYRE_OVER_EACH_STREAM(Allocations);
+
+class MessageAllocations : public on_each_backend<> {
+protected:
+    void SetUp() override {
+        on_each_backend::SetUp();
+        if (!IsSkipped() && sanitized)
+            GTEST_SKIP() << "coroutine frames are not pooled in a build with a sanitizer";
+    }
+};
+
+TEST_P(MessageAllocations, AnEchoOfBatchesMakesNone) {
+    auto [a, b] = make_udp_pair();
+    run([&]() -> gyre::task<> {
+        gyre::datagram_batch here(4, 64, 64);
+        gyre::datagram_batch there(4, 64);
+        const gyre::address to = b.getsockname();
+        for (int i = 0; i < 1100; ++i) {
+            if (i == 100)
+                allocations = 0;
+            here.clear();
+            here.add("one", to);
+            here.add("two", to);
+            co_await a.send_many(here);
+            CO_ASSERT_TRUE(co_await b.recv_many(there) == 2);
+            co_await b.send_many(there);
+            CO_ASSERT_TRUE(co_await a.recv_many(here) == 2);
+        }
+        EXPECT_EQ(allocations, 0U);
+    });
+}
+
+TEST_P(MessageAllocations, PassingDescriptorsMakesNone) {
+    auto [a, b] = make_unix_pair(SOCK_STREAM);
+    run([&]() -> gyre::task<> {
+        const std::array fds{a.fileno(), b.fileno()};
+        std::array<std::byte, 8> memory;
+        gyre::ancillary control;
+        for (int i = 0; i < 1100; ++i) {
+            if (i == 100)
+                allocations = 0;
+            std::array<gyre::owned_fd, 2> places;
+            co_await gyre::send_fds(a, "x", fds);
+            const auto r = co_await gyre::recv_fds(b, memory, places);
+            CO_ASSERT_TRUE(r.fds.size() == 2);
+            control.clear();
+            control.append_fds(fds);
+            co_await a.sendmsg("y", control);
+            co_await b.recvmsg(memory, control);
+            CO_ASSERT_TRUE(control.take_fds(places) == 2);
+        }
+        EXPECT_EQ(allocations, 0U);
+    });
+}
+
+GYRE_ON_EACH_BACKEND(MessageAllocations);
 
 // ---- Memory ------------------------------------------------------------------------------------
 
