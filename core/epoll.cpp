@@ -53,7 +53,12 @@ public:
     ~epoll_backend() override;
 
     int attempt(operation& op) noexcept override {
-        return op.code == opcode::recv_lease ? attempt_lease(op) : detail::attempt(op);
+        if (op.code == opcode::recv_lease)
+            return attempt_lease(op);
+        // Where an urgent byte was, later reads stop, and no event may ever have told of it.
+        if (is_reading(op.code) && (op.msg_flags & MSG_OOB) != 0)
+            op.target->dry = op.target->drains = op.target->dry_after_short_read = false;
+        return detail::attempt(op);
     }
     bool submit(operation& op) noexcept override { return owner_.begin(*this, op); }
     void resubmit(operation& op) noexcept override { owner_.go_on(*this, op); }
