@@ -59,7 +59,9 @@ private:
 };
 
 /// Memory in several places: filled or sent in this order, as if it were one (readv(2)). Both the
-/// memory and the array of its parts must stay until the operation has ended. At most 1024 parts.
+/// memory and the array of its parts must stay until the operation has ended. A datagram has at
+/// most 1024 parts (else std::errc::message_size); of more, recv and send take the first 1024 on a
+/// stream, and sendall takes all.
 ///
 ///     std::array parts{gyre::const_buffer(head), gyre::const_buffer(body)};
 ///     co_await s.sendall(parts);

@@ -417,7 +417,9 @@ public:
     /// was (and recvmsg so when ancillary data came); it has no effect with MSG_PEEK, and on
     /// datagrams.
     recv_exactly_operation recv_exactly(buffer b) { return {descriptor_, b}; }
-    /// A datagram and its sender. recvfrom(2).
+    /// A datagram and its sender. With MSG_TRUNC among the flags its whole length is told, though
+    /// it be longer than `b`. MSG_ERRQUEUE is waited for, too, and needs recvmsg to be of use.
+    /// recvfrom(2).
     recvfrom_operation recvfrom(buffer b, int flags = 0) {
         return {descriptor_, b, nullptr, flags};
     }

@@ -1,5 +1,8 @@
 #include "pending.hpp"
 
+#include <gyre/io/datagram_batch.hpp>
+#include <gyre/io/pass_fds.hpp>
+
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
@@ -82,7 +85,7 @@ private:
     gyre::socket accepted_;
 };
 
-enum class receiving { recv, peek, lease, recvfrom, exactly, waitall, parts, recvmsg };
+enum class receiving { recv, peek, lease, recvfrom, exactly, parts, waitall, recvmsg, fds, many };
 
 class pending_receive final : public pending_operation {
 public:
@@ -101,13 +104,18 @@ public:
         case receiving::recvfrom:
             co_return co_await await_in(m, [this] { return subject.recvfrom(memory_); });
         case receiving::exactly:
-            co_return co_await await_in(m, [this] { return subject.recv_exactly(five_); });
-        case receiving::waitall:
-            co_return co_await await_in(m, [this] { return subject.recv(five_, MSG_WAITALL); });
+            co_return co_await await_in(
+                m, [this] { return subject.recv_exactly(std::span(memory_).first(5)); });
         case receiving::parts:
             co_return co_await await_in(m, [this] { return subject.recv(parts_); });
+        case receiving::waitall:
+            co_return co_await await_in(m, [this] { return subject.recv(parts_, MSG_WAITALL); });
         case receiving::recvmsg:
-            co_return co_await await_in(m, [this] { return subject.recvmsg(parts_, extra_); });
+            co_return co_await await_in(m, [this] { return subject.recvmsg(parts_, control_); });
+        case receiving::fds:
+            co_return co_await await_in(m, [this] { return gyre::recv_fds(subject, memory_); });
+        case receiving::many:
+            co_return co_await await_in(m, [this] { return subject.recv_many(batch_); });
         }
         throw std::logic_error("receiving");
     }
@@ -121,7 +129,10 @@ public:
     void check_success() override {
         if (how_ == receiving::lease)
             return; // that one is gone
-        EXPECT_EQ(text_of(std::span(memory_).first(5)), "hello");
+        if (how_ == receiving::many)
+            EXPECT_EQ(text_of(batch_[0].bytes), "hello");
+        else
+            EXPECT_EQ(text_of(std::span(memory_).first(5)), "hello");
     }
 
 private:
@@ -129,13 +140,13 @@ private:
     gyre::socket peer_;
     gyre::address to_;
     std::array<std::byte, 64> memory_{};
-    gyre::buffer five_{memory_.data(), 5};
-    std::array<gyre::buffer, 2> parts_{gyre::buffer(memory_.data(), 2),
-                                       gyre::buffer(memory_.data() + 2, 62)};
-    gyre::ancillary extra_;
+    std::array<gyre::buffer, 2> parts_{std::span(memory_).first(2),
+                                       std::span(memory_).subspan(2, 3)};
+    gyre::ancillary control_;
+    gyre::datagram_batch batch_{2, 64};
 };
 
-enum class sending { send, sendall, sendto, send_parts, sendall_parts, sendmsg };
+enum class sending { send, sendall, sendto, parts, sendmsg, many };
 
 /// Into buffers that are full.
 class pending_send final : public pending_operation {
@@ -143,7 +154,9 @@ public:
     pending_send(pair_of_sockets pair, sending how) : how_(how), peer_(std::move(pair.b)) {
         subject = std::move(pair.a);
         to_ = peer_.getsockname();
-        if (how == sending::sendto)
+        if (how == sending::many)
+            batch_.add("hello", to_);
+        if (how == sending::sendto || how == sending::many)
             while (::sendto(subject.fileno(), "filler", 6, MSG_DONTWAIT, std::as_const(to_).data(),
                             to_.size()) == 6) {
             }
@@ -159,12 +172,12 @@ public:
             co_return co_await await_in(m, [this] { return subject.sendall("hello"); });
         case sending::sendto:
             co_return co_await await_in(m, [this] { return subject.sendto("hello", to_); });
-        case sending::send_parts:
-            co_return co_await await_in(m, [this] { return subject.send(parts_); });
-        case sending::sendall_parts:
+        case sending::parts:
             co_return co_await await_in(m, [this] { return subject.sendall(parts_); });
         case sending::sendmsg:
-            co_return co_await await_in(m, [this] { return subject.sendmsg(parts_, none_); });
+            co_return co_await await_in(m, [this] { return subject.sendmsg(parts_, control_); });
+        case sending::many:
+            co_return co_await await_in(m, [this] { return subject.send_many(batch_); });
         }
         throw std::logic_error("sending");
     }
@@ -174,8 +187,9 @@ private:
     sending how_;
     gyre::socket peer_;
     gyre::address to_;
-    std::array<gyre::const_buffer, 2> parts_{gyre::const_buffer("he"), gyre::const_buffer("llo")};
-    gyre::ancillary none_;
+    std::array<gyre::const_buffer, 2> parts_{"he", "llo"};
+    gyre::ancillary control_;
+    gyre::datagram_batch batch_{1, 64};
 };
 
 /// A file into buffers that are full, or, with `dry`, a pipe with nothing in it into empty ones.
@@ -278,20 +292,24 @@ std::unique_ptr<pending_operation> pending_operation::make(std::string_view name
         return receive(make_pair(tcp), receiving::recvfrom);
     if (name == "recv_exactly_tcp")
         return receive(make_pair(tcp), receiving::exactly);
-    if (name == "recv_waitall_unix")
-        return receive(make_pair(unix_stream), receiving::waitall);
-    if (name == "recv_parts_tcp")
-        return receive(make_pair(tcp), receiving::parts);
+    if (name == "recv_parts_unix")
+        return receive(make_pair(unix_stream), receiving::parts);
+    if (name == "recv_waitall_tcp")
+        return receive(make_pair(tcp), receiving::waitall);
     if (name == "recvmsg_udp")
         return receive(make_udp_pair(), receiving::recvmsg);
-    if (name == "recvmsg_unix")
-        return receive(make_pair(unix_stream), receiving::recvmsg);
-    if (name == "send_parts_tcp")
-        return send(make_narrow_pair(tcp), sending::send_parts);
-    if (name == "sendall_parts_unix")
-        return send(make_narrow_pair(unix_stream), sending::sendall_parts);
-    if (name == "sendmsg_seqpacket")
-        return send(make_unix_pair(SOCK_SEQPACKET), sending::sendmsg);
+    if (name == "recv_fds_unix")
+        return receive(make_pair(unix_stream), receiving::fds);
+    if (name == "recv_many_udp")
+        return receive(make_udp_pair(), receiving::many);
+    if (name == "sendall_parts_tcp")
+        return send(make_narrow_pair(tcp), sending::parts);
+    if (name == "sendall_parts_seqpacket")
+        return send(make_unix_pair(SOCK_SEQPACKET), sending::parts);
+    if (name == "sendmsg_unix")
+        return send(make_narrow_pair(unix_stream), sending::sendmsg);
+    if (name == "send_many_datagram")
+        return send(unconnected_datagram_pair(), sending::many);
     if (name == "send_tcp")
         return send(make_narrow_pair(tcp), sending::send);
     if (name == "send_unix")

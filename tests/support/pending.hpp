@@ -93,13 +93,15 @@ protected:
     GYRE_WITH(recvfrom_datagram, suite);                                                           \
     GYRE_WITH(recvfrom_tcp, suite);                                                                \
     GYRE_WITH(recv_exactly_tcp, suite);                                                            \
-    GYRE_WITH(recv_waitall_unix, suite);                                                           \
-    GYRE_WITH(recv_parts_tcp, suite);                                                              \
+    GYRE_WITH(recv_parts_unix, suite);                                                             \
+    GYRE_WITH(recv_waitall_tcp, suite);                                                            \
     GYRE_WITH(recvmsg_udp, suite);                                                                 \
-    GYRE_WITH(recvmsg_unix, suite);                                                                \
-    GYRE_WITH(send_parts_tcp, suite);                                                              \
-    GYRE_WITH(sendall_parts_unix, suite);                                                          \
-    GYRE_WITH(sendmsg_seqpacket, suite);                                                           \
+    GYRE_WITH(recv_fds_unix, suite);                                                               \
+    GYRE_WITH(recv_many_udp, suite);                                                               \
+    GYRE_WITH(sendall_parts_tcp, suite);                                                           \
+    GYRE_WITH(sendall_parts_seqpacket, suite);                                                     \
+    GYRE_WITH(sendmsg_unix, suite);                                                                \
+    GYRE_WITH(send_many_datagram, suite);                                                          \
     GYRE_WITH(send_tcp, suite);                                                                    \
     GYRE_WITH(send_unix, suite);                                                                   \
     GYRE_WITH(send_datagram, suite);                                                               \
