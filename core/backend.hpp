@@ -36,8 +36,8 @@ struct descriptor {
     bool dry = false;        ///< nothing to read; epoll: nor has an edge told of something since
     bool drains = false;     ///< a short read has emptied its queue, as long as nothing is special
     bool dry_after_short_read = false; ///< epoll: registered, and nothing is special
-    bool lingers = false;              ///< SO_LINGER was set
-    bool vain = false;           ///< io_uring: the last poll told of nothing that was waited for
+    bool lingers : 1 = false;          ///< SO_LINGER was set
+    bool vain : 1 = false;       ///< io_uring: the last poll told of nothing that was waited for
     std::shared_ptr<inbox> home; ///< of the loop of its first operation; empty before that
 
     /// After a change of `home`, `closed` or `timeout`.

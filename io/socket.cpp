@@ -9,8 +9,8 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
-#include <linux/sockios.h>
 #include <limits>
+#include <linux/sockios.h>
 #include <new>
 #include <sys/ioctl.h>
 
@@ -165,8 +165,10 @@ socket socket::own(int fd, int family, int type, int protocol) {
 
 socket socket::open(int family, int type, int protocol) {
     const int bare = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
-    const int fd = check(kernel().open(family, bare, protocol),
-                         "open a socket of " + detail::kind_of_socket(family, bare, protocol));
+    const int fd = kernel().open(family, bare, protocol);
+    if (fd < 0) // the text is made only then
+        detail::throw_error(fd,
+                            "open a socket of " + detail::kind_of_socket(family, bare, protocol));
     socket s = own(fd, family, bare, protocol);
     if ((type & SOCK_NONBLOCK) != 0)
         s.setblocking(false);

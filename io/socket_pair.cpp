@@ -103,8 +103,9 @@ std::pair<socket, socket> socketpair(int family, int type, int protocol) {
         pair = connected_datagrams(family, protocol);
     } else {
         int fds[2];
-        check(kernel().open_pair(family, bare, protocol, fds),
-              "open a pair of sockets of " + detail::kind_of_socket(family, bare, protocol));
+        if (const int r = kernel().open_pair(family, bare, protocol, fds); r < 0)
+            detail::throw_error(r, "open a pair of sockets of " +
+                                       detail::kind_of_socket(family, bare, protocol));
         try {
             pair.first = socket::own(fds[0], family, bare, protocol);
         } catch (...) {
