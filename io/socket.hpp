@@ -16,8 +16,8 @@
 #include <cstdint>
 #include <expected>
 #include <optional>
-#include <string_view>
 #include <string>
+#include <string_view>
 #include <sys/socket.h>
 #include <system_error>
 #include <type_traits>
@@ -114,9 +114,6 @@ public:
             extra = 0;
         }
     }
-    recv_operation(recv_operation&& other) noexcept : socket_operation(std::move(other)) {
-        extra = 0;
-    }
     std::size_t value() const noexcept { return static_cast<std::size_t>(result); }
 };
 
@@ -125,10 +122,6 @@ class [[nodiscard]] recv_exactly_operation final
 public:
     recv_exactly_operation(detail::descriptor* d, buffer b) noexcept
         : socket_operation(detail::opcode::recv_all, d, b.data(), b.size()), wanted_(b.size()) {
-        extra = 0;
-    }
-    recv_exactly_operation(recv_exactly_operation&& other) noexcept
-        : socket_operation(std::move(other)), wanted_(other.wanted_) {
         extra = 0;
     }
     void await_resume() {

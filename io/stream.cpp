@@ -243,10 +243,8 @@ task<int> stream_state::receive(buffer b) {
         n = co_await data;
         group.cancel();
     };
-    try {
-        co_await with_group(both);
-    } catch (const error&) { // cancelled, which `n` tells, too, or data were faster
-    }
+    // That it was cancelled `n` tells, too; or data were faster.
+    static_cast<void>(co_await as_result(with_group(both)));
     co_return n;
 }
 
@@ -317,7 +315,8 @@ int noted(stream_state& s, int result) noexcept {
     return result;
 }
 
-[[noreturn]] void fail_reading(const stream_state* s, bool held, int result, std::string doing) {
+[[noreturn]] void fail_reading(const stream_state* s, bool held, int result,
+                               const std::string& doing) {
     if (s == nullptr || !held)
         detail::throw_error(result, doing + (s == nullptr ? ": the stream is closed" : ""));
     detail::throw_error(result, doing + ": " + s->name(), s->input.size());
@@ -428,7 +427,7 @@ void read_operation::fail() const {
     }
     if (result_ == -EINVAL && what_ == kind::until)
         doing += " without a delimiter (expected one or more, none empty)";
-    fail_reading(state_, held_, result_, std::move(doing));
+    fail_reading(state_, held_, result_, doing);
 }
 
 bool read_into_operation::begin() {
