@@ -315,6 +315,10 @@ int noted(stream_state& s, int result) noexcept {
     return result;
 }
 
+int may_read(stream_state* s) noexcept {
+    return may_begin(s, s != nullptr && s->readable, s != nullptr && s->reading);
+}
+
 [[noreturn]] void fail_reading(const stream_state* s, bool held, int result,
                                const std::string& doing) {
     if (s == nullptr || !held)
@@ -338,8 +342,7 @@ inline bool read_operation::give(std::size_t count, bool take) {
 }
 
 bool read_operation::begin() {
-    result_ = may_begin(state_, state_ != nullptr && state_->readable,
-                        state_ != nullptr && state_->reading);
+    result_ = may_read(state_);
     if (result_ < 0)
         return true;
     held_ = true;
@@ -431,8 +434,7 @@ void read_operation::fail() const {
 }
 
 bool read_into_operation::begin() {
-    result_ = may_begin(state_, state_ != nullptr && state_->readable,
-                        state_ != nullptr && state_->reading);
+    result_ = may_read(state_);
     if (result_ < 0)
         return true;
     held_ = true;
