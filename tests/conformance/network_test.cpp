@@ -1,55 +1,19 @@
+#include "../support/network.hpp"
 #include "../support/sockets.hpp"
-
-#include <gyre/core/run.hpp>
 
 #include <array>
 #include <cstdlib>
-#include <sched.h>
 #include <string>
 #include <vector>
 
-// What needs a network of its own: routes that refuse, a queue that is full. Each test runs in a
-// child process, in a network namespace that it makes and that goes with it.
+// What needs a network of its own: routes that refuse, a queue that is full.
 
 namespace {
 
 using namespace gyre_test;
 
-class Network : public on_each_backend<> {
-protected:
-    /// Runs `f` in a child with a network of its own; skips, and says why, where there is none.
-    void in_namespace(std::string (*f)(gyre::backend_kind)) {
-        const std::string result = in_child(f, backend());
-        if (result.starts_with("skip: "))
-            GTEST_SKIP() << result.substr(6);
-        EXPECT_EQ(result, "");
-    }
-};
+class Network : public on_own_network {};
 GYRE_ON_EACH_BACKEND(Network);
-
-/// An empty string, or why there is no network of one's own.
-std::string set_up(const std::vector<const char*>& commands) {
-    if (unshare(CLONE_NEWNET) != 0)
-        return "skip: a network namespace cannot be made (it takes root)";
-    if (std::system("command -v ip tc >/dev/null 2>&1") != 0)
-        return "skip: ip and tc are missing (iproute2)";
-    for (const char* command : commands)
-        if (std::system(command) != 0)
-            return std::string("skip: this fails here: ") + command;
-    return "";
-}
-
-template <class Body>
-std::string wrong_on(gyre::backend_kind backend, Body body) {
-    std::string wrong;
-    gyre::run(body(wrong), {.backend = backend});
-    return wrong;
-}
-
-void expect_code(std::string& wrong, const char* what, std::error_code got, std::errc expected) {
-    if (got != expected)
-        wrong += std::string(what) + ": " + got.message() + "\n";
-}
 
 // C7. The route decides, and at once.
 TEST_P(Network, ConnectSaysWhatTheRouteSays) {
