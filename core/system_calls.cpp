@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <span>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -154,6 +155,29 @@ int try_recv_all_msg(message_operation& op) noexcept {
     }
 }
 
+// What recvfrom(2) and sendto(2) can do costs the kernel less than a message.
+bool is_single(const message_operation& op) noexcept {
+    return op.parts == nullptr && op.control_size == 0;
+}
+bool is_udp(const operation& op) noexcept {
+    const descriptor& d = *op.target;
+    return d.type == SOCK_DGRAM && (d.family == AF_INET || d.family == AF_INET6) &&
+           (d.protocol == 0 || d.protocol == IPPROTO_UDP);
+}
+
+// The flag MSG_TRUNC makes the kernel tell the length that the datagram had; not so with ICMP.
+int try_recv_from(message_operation& op, int flags) noexcept {
+    const int n = call([&] {
+        return ::recvfrom(op.target->fd, op.data, op.size, flags | MSG_TRUNC,
+                          static_cast<sockaddr*>(op.name), &op.name_size);
+    });
+    if (n < 0)
+        return waiting(op, n);
+    const bool cut_off = static_cast<std::size_t>(n) > op.size;
+    op.msg_flags = cut_off ? MSG_TRUNC : 0;
+    return cut_off ? static_cast<int>(op.size) : n;
+}
+
 int try_recv_msg(message_operation& op) noexcept {
     constexpr int aside = MSG_OOB | MSG_ERRQUEUE;
     if (is_stream(op) && op.size == 0 && (op.msg_flags & aside) == 0) {
@@ -164,9 +188,11 @@ int try_recv_msg(message_operation& op) noexcept {
     }
     if (is_stream(op) && (op.msg_flags & (MSG_WAITALL | MSG_PEEK | aside)) == MSG_WAITALL)
         return try_recv_all_msg(op);
+    const int flags = receive_flags(op);
+    if (is_single(op) && is_udp(op) && (op.msg_flags & ~MSG_PEEK) == 0)
+        return try_recv_from(op, flags);
     iovec one;
     msghdr m = message_of(op, one);
-    const int flags = receive_flags(op);
     const int n = call([&] { return ::recvmsg(op.target->fd, &m, flags); });
     if (n < 0)
         return waiting(op, n);
@@ -177,10 +203,18 @@ int try_recv_msg(message_operation& op) noexcept {
 }
 
 int try_send_msg(message_operation& op) noexcept {
-    iovec one;
-    const msghdr m = message_of(op, one);
     const int flags = op.msg_flags | MSG_DONTWAIT | MSG_NOSIGNAL;
-    const int n = call([&] { return ::sendmsg(op.target->fd, &m, flags); });
+    int n = 0;
+    if (is_single(op)) {
+        n = call([&] {
+            return ::sendto(op.target->fd, op.data, op.size, flags,
+                            static_cast<const sockaddr*>(op.name), op.name_size);
+        });
+    } else {
+        iovec one;
+        const msghdr m = message_of(op, one);
+        n = call([&] { return ::sendmsg(op.target->fd, &m, flags); });
+    }
     return waiting_to_send(op, op.name, n);
 }
 
