@@ -1,18 +1,13 @@
 #include <gyre/core/backend.hpp>
-#include <gyre/core/lease_pool.hpp>
 #include <gyre/core/loop.hpp>
 #include <gyre/io/kernel.hpp>
 #include <gyre/io/socket.hpp>
 #include <gyre/io/socket_names.hpp>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <climits>
-#include <limits>
-#include <linux/sockios.h>
+#include <netinet/in.h>
 #include <new>
-#include <sys/ioctl.h>
 
 namespace gyre {
 namespace {
@@ -36,111 +31,7 @@ std::optional<std::chrono::nanoseconds> as_optional(std::int64_t ns) noexcept {
     return std::chrono::nanoseconds(ns);
 }
 
-/// What the peer is called; where that cannot be told any more, what this end is called.
-std::string name_of_connection(const descriptor& d) {
-    address name;
-    socklen_t size = address::capacity();
-    if (d.fd >= 0 && kernel().peer_name(d.fd, name.data(), size) == 0) {
-        name.resize(size);
-        return name.to_string();
-    }
-    size = address::capacity();
-    if (d.fd >= 0 && kernel().local_name(d.fd, name.data(), size) == 0) {
-        name.resize(size);
-        return "the peer of " + name.to_string();
-    }
-    return "a closed socket";
-}
-
-std::string name_of(const detail::named_operation& op) {
-    return address(op.name, op.name_size).to_string();
-}
-
 } // namespace
-
-std::string detail::describe(const operation& op) {
-    switch (op.code) {
-    case opcode::sleep: return "sleep";
-    case opcode::poll_read: return "wait until readable";
-    case opcode::poll_write: return "wait until writable";
-    default: break;
-    }
-    if (op.target == nullptr)
-        return "operation on a closed socket";
-    const descriptor& d = *op.target;
-    switch (op.code) {
-    case opcode::sleep:
-    case opcode::poll_read:
-    case opcode::poll_write: break; // see above
-    case opcode::accept: {
-        address name;
-        socklen_t size = address::capacity();
-        if (d.fd < 0 || kernel().local_name(d.fd, name.data(), size) != 0)
-            return "accept";
-        name.resize(size);
-        return "accept on " + name.to_string();
-    }
-    case opcode::connect: return "connect to " + name_of(static_cast<const named_operation&>(op));
-    case opcode::recv:
-    case opcode::recv_all:
-    case opcode::recv_lease: return "recv from " + name_of_connection(d);
-    case opcode::recv_msg: return "recvmsg on " + name_of_connection(d);
-    case opcode::recv_many: return "receive datagrams on " + name_of_connection(d);
-    case opcode::send: return "send to " + name_of_connection(d);
-    case opcode::send_all:
-    case opcode::send_parts: return "sendall to " + name_of_connection(d);
-    case opcode::send_msg: {
-        const auto& message = static_cast<const named_operation&>(op);
-        return "sendto " + (message.name != nullptr ? name_of(message) : name_of_connection(d));
-    }
-    case opcode::send_many: return "send datagrams on " + name_of_connection(d);
-    case opcode::send_file: {
-        const char* complaint = static_cast<const file_operation&>(op).complaint;
-        return "sendfile to " + name_of_connection(d) +
-               (complaint != nullptr ? std::string(", ") + complaint : "");
-    }
-    }
-    return "operation";
-}
-
-sendfile_operation::sendfile_operation(detail::descriptor* d, int from, std::int64_t at,
-                                       std::optional<std::int64_t> count) noexcept
-    : socket_operation(
-          detail::opcode::send_file, d, nullptr,
-          static_cast<std::size_t>(count.value_or(std::numeric_limits<std::int64_t>::max()))) {
-    file = from;
-    offset = at;
-    if (at < 0)
-        complaint = "from a negative offset";
-    else if (count && *count < 0)
-        complaint = "of a negative count";
-}
-
-// A buffer that was filled for a waiter that is gone goes back.
-recv_lease_operation::~recv_lease_operation() {
-    if (state == phase::completed && result > 0)
-        loop::current()->kernel().leases().take_back(static_cast<std::uint16_t>(extra));
-}
-
-lease recv_lease_operation::value() noexcept {
-    if (result == 0)
-        return {};
-    return {loop::current()->kernel().leases(), static_cast<std::byte*>(data),
-            static_cast<std::uint32_t>(result), static_cast<std::uint16_t>(extra)};
-}
-
-std::pair<socket, address> accept_operation::value() {
-    from_.resize(name_size);
-    socket s = socket::own(result, target->family, target->type, target->protocol);
-    s.descriptor_->lingers = target->lingers; // as the kernel hands the option on
-    return {std::move(s), from_};
-}
-
-// A connection that was accepted for a waiter that is gone is closed, not leaked.
-accept_operation::~accept_operation() {
-    if (state == phase::completed && result >= 0)
-        kernel().close_at_once(result, target->lingers);
-}
 
 // ---- Making and ending ------------------------------------------------------------------------
 
@@ -356,8 +247,8 @@ void socket::listen(int backlog) {
 void socket::shutdown(int how) {
     const int fd = require_fd("shutdown");
     if (const int r = kernel().shut_down(fd, how); r < 0)
-        detail::throw_error(r,
-                            "shutdown of the connection with " + name_of_connection(*descriptor_));
+        detail::throw_error(r, "shutdown of the connection with " +
+                                   detail::name_of_connection(*descriptor_));
 }
 
 address socket::getsockname() const {
@@ -394,109 +285,6 @@ bool socket::get_inheritable() const {
 
 void socket::set_inheritable(bool inheritable) {
     check(kernel().make_inheritable(require_fd("set_inheritable"), inheritable), "set_inheritable");
-}
-
-namespace {
-
-std::string name_of_option(const char* doing, int level, int option, std::size_t size) {
-    return doing + (" level " + std::to_string(level)) + ", option " + std::to_string(option) +
-           ", " + std::to_string(size) + " bytes";
-}
-
-[[noreturn]] void refuse_option(const std::string& why) {
-    throw error(std::make_error_code(std::errc::invalid_argument), why);
-}
-
-socklen_t checked_size(const char* doing, int level, int option, std::size_t size) {
-    if (size > INT_MAX)
-        refuse_option(name_of_option(doing, level, option, size) + " (expected at most " +
-                      std::to_string(INT_MAX) + ")");
-    return static_cast<socklen_t>(size);
-}
-
-} // namespace
-
-int detail::option_count(std::int64_t count) {
-    if (count < INT_MIN || count > INT_MAX)
-        refuse_option("setsockopt: the time is out of range (" + std::to_string(count) +
-                      " of its units, expected those of an int)");
-    return static_cast<int>(count);
-}
-
-void socket::set_option(int level, int option, const void* value, std::size_t size) {
-    const int fd = require_fd("setsockopt");
-    const socklen_t bytes = checked_size("setsockopt", level, option, size);
-    const int r = kernel().set_option(fd, level, option, value, bytes);
-    if (r < 0)
-        detail::throw_error(r, name_of_option("setsockopt", level, option, size));
-    if (level == SOL_SOCKET && option == SO_LINGER)
-        descriptor_->lingers = true;
-}
-
-void socket::setsockopt(int level, int option, int value) {
-    set_option(level, option, &value, sizeof value);
-}
-
-void socket::setsockopt(int level, int option, const_buffer value) {
-    set_option(level, option, value.data(), value.size());
-}
-
-void socket::setsockopt(int level, int option, std::nullptr_t, std::size_t size) {
-    set_option(level, option, nullptr, size);
-}
-
-int socket::getsockopt(int level, int option) const {
-    int value = 0;
-    require_size(level, option, getsockopt(level, option, {&value, sizeof value}), sizeof value);
-    return value;
-}
-
-std::size_t socket::getsockopt(int level, int option, buffer value) const {
-    const int fd = require_fd("getsockopt");
-    socklen_t size = checked_size("getsockopt", level, option, value.size());
-    const int r = kernel().get_option(fd, level, option, value.data(), size);
-    if (r < 0)
-        detail::throw_error(r, name_of_option("getsockopt", level, option, value.size()));
-    return size;
-}
-
-void socket::require_size(int level, int option, std::size_t size, std::size_t expected) {
-    if (size != expected)
-        refuse_option(name_of_option("getsockopt", level, option, expected) + ": it has " +
-                      std::to_string(size));
-}
-
-std::string socket::get_text(int level, int option) const {
-    std::string text(1024, '\0');
-    text.resize(std::min(getsockopt(level, option, text), text.size()));
-    text.resize(std::min(text.find('\0'), text.size()));
-    return text;
-}
-
-int socket::control(unsigned long request, void* argument) const {
-    const int fd = require_fd("ioctl");
-    const int r = kernel().io_control(fd, request, argument);
-    if (r < 0)
-        detail::throw_error(r, "ioctl " + std::to_string(request));
-    return r;
-}
-
-std::size_t socket::bytes_readable() const {
-    int n = 0;
-    control(FIONREAD, &n);
-    return static_cast<std::size_t>(n);
-}
-
-std::size_t socket::bytes_unsent() const {
-    int n = 0;
-    control(SIOCOUTQ, &n);
-    return static_cast<std::size_t>(n);
-}
-
-bool socket::at_mark() const {
-    int yes = 0;
-    control(SIOCATMARK, &yes);
-    return yes != 0;
 }
 
 // ---- Timeouts ---------------------------------------------------------------------------------

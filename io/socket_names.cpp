@@ -1,3 +1,5 @@
+#include <gyre/io/address.hpp>
+#include <gyre/io/kernel.hpp>
 #include <gyre/io/socket_names.hpp>
 
 #include <sys/socket.h>
@@ -67,6 +69,21 @@ std::string type_name(int type) {
 std::string kind_of_socket(int family, int type, int protocol) {
     return "family " + family_name(family) + ", type " + type_name(type) + ", protocol " +
            std::to_string(protocol);
+}
+
+std::string name_of_connection(const descriptor& d) {
+    address name;
+    socklen_t size = address::capacity();
+    if (d.fd >= 0 && kernel().peer_name(d.fd, name.data(), size) == 0) {
+        name.resize(size);
+        return name.to_string();
+    }
+    size = address::capacity();
+    if (d.fd >= 0 && kernel().local_name(d.fd, name.data(), size) == 0) {
+        name.resize(size);
+        return "the peer of " + name.to_string();
+    }
+    return "a closed socket";
 }
 
 } // namespace gyre::detail
