@@ -115,6 +115,13 @@ void advance(Operation& op, std::size_t n) noexcept {
     }
 }
 
+// What recvmsg(2) has told beside the bytes.
+void note_message(message_operation& op, const msghdr& m) noexcept {
+    op.name_size = m.msg_namelen;
+    op.control_size = m.msg_controllen;
+    op.msg_flags = m.msg_flags & ~MSG_CMSG_CLOEXEC;
+}
+
 // recvmsg with MSG_WAITALL: until all is full, the stream ends, or ancillary data came.
 int try_recv_all_msg(message_operation& op) noexcept {
     if (op.parts == nullptr) { // one part: it is kept in the operation, for it may move no more
@@ -134,24 +141,19 @@ int try_recv_all_msg(message_operation& op) noexcept {
         m.msg_controllen = op.control_size;
         const int flags = receive_flags(op);
         const int n = call([&] { return ::recvmsg(op.target->fd, &m, flags); });
-        const bool some = n == -EAGAIN && op.transferred > 0 && is_content_with_some(op);
-        if (n < 0 && !some)
-            return waiting(op, n);
-        if (some) {
-            m.msg_namelen = 0;
-            m.msg_controllen = 0;
-            m.msg_flags = 0;
-        } else {
-            op.transferred += static_cast<std::size_t>(n);
-            op.size -= static_cast<std::size_t>(n);
-            advance(op, static_cast<std::size_t>(n));
-            if (n > 0 && op.size > 0 && m.msg_controllen == 0)
-                continue;
+        if (n == -EAGAIN && op.transferred > 0 && is_content_with_some(op)) {
+            note_message(op, {});
+            return as_count(op.transferred);
         }
-        op.name_size = m.msg_namelen;
-        op.control_size = m.msg_controllen;
-        op.msg_flags = m.msg_flags & ~MSG_CMSG_CLOEXEC;
-        return as_count(op.transferred);
+        if (n < 0)
+            return waiting(op, n);
+        op.transferred += static_cast<std::size_t>(n);
+        op.size -= static_cast<std::size_t>(n);
+        if (n == 0 || op.size == 0 || m.msg_controllen != 0) {
+            note_message(op, m);
+            return as_count(op.transferred);
+        }
+        advance(op, static_cast<std::size_t>(n));
     }
 }
 
@@ -181,9 +183,7 @@ int try_recv_from(message_operation& op, int flags) noexcept {
 int try_recv_msg(message_operation& op) noexcept {
     constexpr int aside = MSG_OOB | MSG_ERRQUEUE;
     if (is_stream(op) && op.size == 0 && (op.msg_flags & aside) == 0) {
-        op.name_size = 0; // as recv: the kernel would say EAGAIN, or not
-        op.control_size = 0;
-        op.msg_flags = 0;
+        note_message(op, {}); // as recv: the kernel would say EAGAIN, or not
         return 0;
     }
     if (is_stream(op) && (op.msg_flags & (MSG_WAITALL | MSG_PEEK | aside)) == MSG_WAITALL)
@@ -196,9 +196,7 @@ int try_recv_msg(message_operation& op) noexcept {
     const int n = call([&] { return ::recvmsg(op.target->fd, &m, flags); });
     if (n < 0)
         return waiting(op, n);
-    op.name_size = m.msg_namelen;
-    op.control_size = m.msg_controllen;
-    op.msg_flags = m.msg_flags & ~MSG_CMSG_CLOEXEC;
+    note_message(op, m);
     return n;
 }
 
