@@ -16,18 +16,18 @@
 // The epoll backend.
 //
 // A descriptor is registered once, edge-triggered, for both directions, the first time that an
-// operation on it has to wait; most operations never do, because the system call is tried first.
-// An edge is news, not a state: `dry` says that a read has found nothing since the last. So
-// the rule is: try, and only after "nothing there" wait for an edge; a registration reports what is
-// there already, and an edge that comes in between ends `dry`.
+// operation on it has to wait; most operations never do, because the system call is tried first. An
+// edge is news, not a state: `dry` says that a read has found nothing since the last. So the rule
+// is: try, and only after "nothing there" wait for an edge; a registration reports what is there
+// already, and an edge that comes in between ends `dry`.
 //
 // A short read of a TCP socket has emptied its queue, and the next read need not try (5 % of an
 // echo). That holds unless the end, an error or urgent data is queued behind what was read: those
 // make no new edge. They show in the events (RDHUP, HUP, ERR, PRI), and from then on every read
 // tries. UNIX sockets end a read early at passed descriptors, so theirs always try.
 //
-// When an edge arrives the operation is only queued; it tries when its turn comes, right before
-// its coroutine runs, while what it read is still in the cache.
+// When an edge arrives the operation is only queued; it tries when its turn comes, right before its
+// coroutine runs, while what it read is still in the cache.
 //
 // The kernel keeps a registration for as long as the open file lives, and that may be longer than
 // our descriptor (a dup, a fork). So an event carries the number and a generation, not a pointer.
