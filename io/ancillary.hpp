@@ -57,34 +57,53 @@ struct ancillary_piece {
     }
 };
 
+namespace detail {
+
+/// What the iterators over bytes that lie in pieces have in common. `Iterator` says how long the
+/// first piece is.
+template <class Iterator, class Piece>
+class piece_iterator {
+public:
+    using value_type = Piece;
+    using difference_type = std::ptrdiff_t;
+    using iterator_concept = std::forward_iterator_tag;
+
+    Iterator operator++(int) noexcept {
+        auto& self = static_cast<Iterator&>(*this);
+        Iterator before = self;
+        ++self;
+        return before;
+    }
+    friend bool operator==(const Iterator& a, const Iterator& b) noexcept {
+        return a.rest_.size() == b.rest_.size();
+    }
+    friend bool operator==(const Iterator& i, std::default_sentinel_t) noexcept {
+        return i.rest_.empty();
+    }
+
+protected:
+    piece_iterator() = default;
+    explicit piece_iterator(std::span<const std::byte> rest) noexcept : rest_(rest) {}
+    std::span<const std::byte> rest_;
+};
+
+} // namespace detail
+
 /// The pieces in memory as recvmsg(2) fills it; what is malformed, or cut off, ends them.
 class ancillary_pieces {
 public:
-    class iterator {
+    class iterator : public detail::piece_iterator<iterator, ancillary_piece> {
     public:
-        using value_type = ancillary_piece;
-        using difference_type = std::ptrdiff_t;
-        using iterator_concept = std::forward_iterator_tag;
-
         iterator() = default;
-        explicit iterator(std::span<const std::byte> rest) noexcept : rest_(rest) { check(); }
+        explicit iterator(std::span<const std::byte> rest) noexcept : piece_iterator(rest) {
+            check();
+        }
         ancillary_piece operator*() const noexcept;
+        using piece_iterator::operator++;
         iterator& operator++() noexcept;
-        iterator operator++(int) noexcept {
-            iterator before = *this;
-            ++*this;
-            return before;
-        }
-        friend bool operator==(const iterator& a, const iterator& b) noexcept {
-            return a.rest_.size() == b.rest_.size();
-        }
-        friend bool operator==(const iterator& i, std::default_sentinel_t) noexcept {
-            return i.rest_.empty();
-        }
 
     private:
-        void check() noexcept;
-        std::span<const std::byte> rest_; ///< empty, or begins with a whole piece
+        void check() noexcept; ///< the rest is empty, or begins with a whole piece
     };
 
     explicit ancillary_pieces(std::span<const std::byte> memory) noexcept : memory_(memory) {}

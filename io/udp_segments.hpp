@@ -3,7 +3,6 @@
 #include <gyre/io/socket.hpp>
 
 #include <array>
-#include <iterator>
 
 namespace gyre {
 
@@ -14,35 +13,20 @@ namespace gyre {
 ///     for (auto datagram : gyre::segment_range(std::span(buffer).first(count), control)) ...
 class segment_range {
 public:
-    class iterator {
+    class iterator : public detail::piece_iterator<iterator, std::span<const std::byte>> {
     public:
-        using value_type = std::span<const std::byte>;
-        using difference_type = std::ptrdiff_t;
-        using iterator_concept = std::forward_iterator_tag;
-
         iterator() = default;
         iterator(std::span<const std::byte> rest, std::size_t size) noexcept
-            : rest_(rest), size_(size) {}
+            : piece_iterator(rest), size_(size) {}
         value_type operator*() const noexcept { return rest_.first(step()); }
+        using piece_iterator::operator++;
         iterator& operator++() noexcept {
             rest_ = rest_.subspan(step());
             return *this;
         }
-        iterator operator++(int) noexcept {
-            iterator before = *this;
-            ++*this;
-            return before;
-        }
-        friend bool operator==(const iterator& a, const iterator& b) noexcept {
-            return a.rest_.size() == b.rest_.size();
-        }
-        friend bool operator==(const iterator& i, std::default_sentinel_t) noexcept {
-            return i.rest_.empty();
-        }
 
     private:
         std::size_t step() const noexcept { return size_ < rest_.size() ? size_ : rest_.size(); }
-        std::span<const std::byte> rest_;
         std::size_t size_ = 0;
     };
 
