@@ -2,12 +2,13 @@
 
 #include <gyre/io/option.hpp>
 
+#include <cstddef>
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <vector>
 
 /// The options of IP, IPv6 and UDP. Groups are joined and left in multicast.hpp; v6_only is in
-/// option.hpp. Options that are a list of bytes (IP_OPTIONS, IPV6_RTHDR, IPV6_HOPOPTS ...) go
-/// through getsockopt and setsockopt.
+/// option.hpp.
 
 /// ip(7).
 namespace gyre::option::ip {
@@ -34,6 +35,8 @@ inline constexpr socket_option<int> router_alert{IPPROTO_IP, IP_ROUTER_ALERT};
 /// The interface of packets to one host; its index in network byte order.
 inline constexpr socket_option<unsigned> unicast_interface{IPPROTO_IP, IP_UNICAST_IF};
 inline constexpr socket_option<bool> no_defragment{IPPROTO_IP, IP_NODEFRAG};
+/// What every packet carries behind its header, as RFC 791 writes it: at most 40 bytes.
+inline constexpr socket_option<std::vector<std::byte>> options{IPPROTO_IP, IP_OPTIONS};
 
 // Messages come with these beside them: see ancillary.hpp.
 inline constexpr socket_option<bool> receive_packet_info{IPPROTO_IP, IP_PKTINFO};
@@ -81,6 +84,19 @@ inline constexpr socket_option<bool> auto_flow_label{IPPROTO_IPV6, IPV6_AUTOFLOW
 /// IPV6_PREFER_SRC_*.
 inline constexpr socket_option<int> address_preferences{IPPROTO_IPV6, IPV6_ADDR_PREFERENCES};
 inline constexpr socket_option<unsigned> unicast_interface{IPPROTO_IPV6, IPV6_UNICAST_IF};
+
+// What every packet carries (RFC 3542); empty: nothing. The options of each hop, and of the
+// destination before there is a routing header, need CAP_NET_RAW.
+inline constexpr socket_option<std::vector<std::byte>> hop_options{IPPROTO_IPV6, IPV6_HOPOPTS};
+inline constexpr socket_option<std::vector<std::byte>> destination_options{IPPROTO_IPV6,
+                                                                           IPV6_DSTOPTS};
+inline constexpr socket_option<std::vector<std::byte>> routing_header{IPPROTO_IPV6, IPV6_RTHDR};
+inline constexpr socket_option<std::vector<std::byte>> routing_destination_options{
+    IPPROTO_IPV6, IPV6_RTHDRDSTOPTS};
+/// Only set: the interface and the source of every packet.
+inline constexpr socket_option<::in6_pktinfo> packet_info{IPPROTO_IPV6, IPV6_PKTINFO};
+/// Only get, when connected: with the MTU of the path.
+inline constexpr socket_option<::ip6_mtuinfo> path_mtu{IPPROTO_IPV6, IPV6_PATHMTU};
 
 // Messages come with these beside them: see ancillary.hpp.
 inline constexpr socket_option<bool> receive_packet_info{IPPROTO_IPV6, IPV6_RECVPKTINFO};

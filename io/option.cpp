@@ -80,11 +80,24 @@ void socket::require_size(int level, int option, std::size_t size, std::size_t e
                       std::to_string(size));
 }
 
+// Where its room is too small the kernel says how much it wants (SO_PEERGROUPS), or cuts off.
+std::vector<std::byte> socket::get_bytes(int level, int option) const {
+    const int fd = require_fd("getsockopt");
+    for (std::vector<std::byte> bytes(1024);;) {
+        auto size = static_cast<socklen_t>(bytes.size());
+        const int r = kernel().get_option(fd, level, option, bytes.data(), size);
+        if (r < 0 && size <= bytes.size())
+            detail::throw_error(r, name_of_option("getsockopt", level, option, bytes.size()));
+        bytes.resize(size);
+        if (r >= 0)
+            return bytes;
+    }
+}
+
 std::string socket::get_text(int level, int option) const {
-    std::string text(1024, '\0');
-    text.resize(std::min(getsockopt(level, option, text), text.size()));
-    text.resize(std::min(text.find('\0'), text.size()));
-    return text;
+    const std::vector<std::byte> bytes = get_bytes(level, option);
+    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return text.substr(0, text.find('\0'));
 }
 
 int socket::control(unsigned long request, void* argument) const {

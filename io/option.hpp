@@ -2,11 +2,14 @@
 
 #include <chrono>
 #include <cstdint>
+#include <linux/net_tstamp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/types.h>
+#include <vector>
 
 namespace gyre {
 
@@ -17,9 +20,9 @@ namespace gyre {
 ///     s.set(gyre::option::tcp::keep_idle, 5min);
 ///
 /// A bool, a number, a time where the kernel counts time (a shorter unit than the kernel's does not
-/// compile), text, or the kernel's own struct. What get finds has the size of its type, else it
-/// throws std::errc::invalid_argument; of a struct that this kernel knows less of, the rest is
-/// zero.
+/// compile), text, a list (a vector), or the kernel's own struct. A number that get finds has the
+/// size of its type, else it throws std::errc::invalid_argument; of a struct that this kernel knows
+/// less of, the rest is zero.
 ///
 /// Anything else goes through getsockopt and setsockopt, or an option of your own:
 /// `constexpr gyre::socket_option<int> mark{SOL_SOCKET, SO_MARK};`
@@ -35,6 +38,11 @@ template <class T>
 inline constexpr bool is_duration = false;
 template <class Rep, class Period>
 inline constexpr bool is_duration<std::chrono::duration<Rep, Period>> = true;
+
+template <class T>
+inline constexpr bool is_list = false;
+template <class T>
+inline constexpr bool is_list<std::vector<T>> = true;
 
 /// A time as the int that the kernel takes; std::errc::invalid_argument when it does not fit.
 int option_count(std::int64_t count);
@@ -105,6 +113,8 @@ inline constexpr socket_option<std::uint64_t> cookie{SOL_SOCKET, SO_COOKIE};
 
 /// UNIX: who connected, as it was then. Only get.
 inline constexpr socket_option<::ucred> peer_credentials{SOL_SOCKET, SO_PEERCRED};
+/// And its further groups.
+inline constexpr socket_option<std::vector<gid_t>> peer_groups{SOL_SOCKET, SO_PEERGROUPS};
 /// The security context of the peer, where a security module has one. Only get.
 inline constexpr socket_option<std::string> peer_security{SOL_SOCKET, SO_PEERSEC};
 /// Messages come with SCM_CREDENTIALS, SCM_SECURITY.
@@ -113,13 +123,17 @@ inline constexpr socket_option<bool> pass_security{SOL_SOCKET, SO_PASSSEC};
 /// Where MSG_PEEK looks next; -1: at the front.
 inline constexpr socket_option<int> peek_offset{SOL_SOCKET, SO_PEEK_OFF};
 
-/// Messages come with SCM_TIMESTAMP, SCM_TIMESTAMPNS; of the last one, SOF_TIMESTAMPING_* flags.
+/// Messages come with when they arrived; the last one takes SOF_TIMESTAMPING_* flags, also for when
+/// they left. See ancillary.hpp, timestamp() and packet_times().
 inline constexpr socket_option<bool> timestamp{SOL_SOCKET, SO_TIMESTAMP};
 inline constexpr socket_option<bool> timestamp_ns{SOL_SOCKET, SO_TIMESTAMPNS};
 inline constexpr socket_option<int> timestamping{SOL_SOCKET, SO_TIMESTAMPING};
 /// Messages come with the number of those dropped before.
 inline constexpr socket_option<bool> drop_count{SOL_SOCKET, SO_RXQ_OVFL};
-/// Lets MSG_ZEROCOPY be used.
+/// Messages may say when they are to leave, by this clock: see append_transmit_time() in
+/// ancillary.hpp, and tc-etf(8).
+inline constexpr socket_option<::sock_txtime> transmit_time{SOL_SOCKET, SO_TXTIME};
+/// Lets MSG_ZEROCOPY be used: see zero_copy_done() in ancillary.hpp.
 inline constexpr socket_option<bool> zero_copy{SOL_SOCKET, SO_ZEROCOPY};
 /// A filter can no more be changed.
 inline constexpr socket_option<bool> lock_filter{SOL_SOCKET, SO_LOCK_FILTER};

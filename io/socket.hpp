@@ -7,12 +7,15 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <sys/socket.h>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace gyre {
 
@@ -246,6 +249,9 @@ public:
             setsockopt(option.level, option.name, detail::option_count(value.count()));
         else if constexpr (std::is_same_v<T, std::string>)
             setsockopt(option.level, option.name, const_buffer(value));
+        else if constexpr (detail::is_list<T>)
+            setsockopt(option.level, option.name,
+                       {value.data(), value.size() * sizeof(typename T::value_type)});
         else
             setsockopt(option.level, option.name, const_buffer(&value, sizeof value));
     }
@@ -257,6 +263,12 @@ public:
             return T(getsockopt(option.level, option.name));
         } else if constexpr (std::is_same_v<T, std::string>) {
             return get_text(option.level, option.name);
+        } else if constexpr (detail::is_list<T>) {
+            const std::vector<std::byte> bytes = get_bytes(option.level, option.name);
+            T list(bytes.size() / sizeof(typename T::value_type));
+            if (!list.empty())
+                std::memcpy(list.data(), bytes.data(), std::span(list).size_bytes());
+            return list;
         } else {
             T value{};
             const std::size_t size = getsockopt(option.level, option.name, {&value, sizeof value});
@@ -300,6 +312,7 @@ private:
     void set_timeout(std::int64_t ns);
     void set_option(int level, int option, const void* value, std::size_t size);
     std::string get_text(int level, int option) const;
+    std::vector<std::byte> get_bytes(int level, int option) const;
     static void require_size(int level, int option, std::size_t size, std::size_t expected);
     int control(unsigned long request, void* argument) const;
 

@@ -6,13 +6,14 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace gyre {
 
 class socket;
 
-/// The options of TCP: tcp(7). no_delay is in option.hpp. Those that are a list of bytes
-/// (TCP_SAVED_SYN, TCP_CC_INFO ...) go through getsockopt.
+/// The options of TCP: tcp(7). no_delay is in option.hpp. TCP_ZEROCOPY_RECEIVE, whose struct goes
+/// both ways and which needs mmap(2), is used with getsockopt.
 namespace option::tcp {
 
 /// Sends only full segments until it is taken back, or 200 ms have passed.
@@ -40,6 +41,9 @@ inline constexpr socket_option<bool> quick_ack{IPPROTO_TCP, TCP_QUICKACK};
 /// The name of the algorithm: "cubic", "bbr" ... An unknown one is
 /// std::errc::no_such_file_or_directory.
 inline constexpr socket_option<std::string> congestion{IPPROTO_TCP, TCP_CONGESTION};
+/// Only get: what the algorithm tells of itself, a tcp_cc_info of <linux/inet_diag.h>; empty where
+/// it says nothing.
+inline constexpr socket_option<std::vector<std::byte>> congestion_info{IPPROTO_TCP, TCP_CC_INFO};
 /// What lies above: "tls", "mptcp". Empty: nothing.
 inline constexpr socket_option<std::string> upper_layer{IPPROTO_TCP, TCP_ULP};
 /// Bytes that wait in the socket's buffer, above which it is not writable.
@@ -51,9 +55,10 @@ inline constexpr socket_option<std::chrono::duration<int, std::micro>> send_dela
 inline constexpr socket_option<unsigned> timestamp{IPPROTO_TCP, TCP_TIMESTAMP};
 /// Messages come with TCP_CM_INQ: how many bytes are left to read.
 inline constexpr socket_option<bool> in_queue{IPPROTO_TCP, TCP_INQ};
-/// A listener keeps the SYN of each connection, for one getsockopt of TCP_SAVED_SYN: 1 from IP on,
-/// 2 from the link layer on.
+/// A listener keeps the SYN of each connection: 1 from IP on, 2 from the link layer on.
 inline constexpr socket_option<int> save_syn{IPPROTO_TCP, TCP_SAVE_SYN};
+/// Of a connection, only get: those headers. The kernel gives them once; then it is empty.
+inline constexpr socket_option<std::vector<std::byte>> saved_syn{IPPROTO_TCP, TCP_SAVED_SYN};
 /// Only set: signatures of the segments from and to one peer, RFC 2385; of all in a network, by
 /// the flags and the length of the prefix.
 inline constexpr socket_option<::tcp_md5sig> md5_signature{IPPROTO_TCP, TCP_MD5SIG};
@@ -62,6 +67,10 @@ inline constexpr socket_option<::tcp_md5sig> md5_signature_of_network{IPPROTO_TC
 inline constexpr socket_option<int> repair{IPPROTO_TCP, TCP_REPAIR};
 inline constexpr socket_option<int> repair_queue{IPPROTO_TCP, TCP_REPAIR_QUEUE};
 inline constexpr socket_option<unsigned> queue_sequence{IPPROTO_TCP, TCP_QUEUE_SEQ};
+inline constexpr socket_option<::tcp_repair_window> repair_window{IPPROTO_TCP, TCP_REPAIR_WINDOW};
+/// Only set.
+inline constexpr socket_option<std::vector<::tcp_repair_opt>> repair_options{IPPROTO_TCP,
+                                                                             TCP_REPAIR_OPTIONS};
 
 /// TCP Fast Open, RFC 7413. Of a listener: how many connections may be under way that began with
 /// data. Needs 2 in net.ipv4.tcp_fastopen to do anything.

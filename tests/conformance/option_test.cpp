@@ -5,10 +5,14 @@
 
 #include <climits>
 #include <cstring>
+#include <ctime>
+#include <grp.h>
 #include <iostream>
 #include <linux/net_tstamp.h>
 #include <net/if.h>
+#include <numeric>
 #include <unistd.h>
+#include <vector>
 
 namespace {
 
@@ -103,6 +107,15 @@ TEST_P(Option, ThatIsAStructGivesBackWhatWasSet) {
     EXPECT_EQ(s.get(option::send_timeout).tv_sec, 3);
 }
 
+TEST_P(Option, TransmitTimeIsOfAClock) {
+    gyre::socket s = udp();
+    if (const std::error_code code = thrown_by(
+            [&] { s.set(option::transmit_time, {CLOCK_MONOTONIC, SOF_TXTIME_REPORT_ERRORS}); }))
+        GTEST_SKIP() << "not here: " << code.message();
+    EXPECT_EQ(s.get(option::transmit_time).clockid, CLOCK_MONOTONIC);
+    EXPECT_EQ(s.get(option::transmit_time).flags, std::uint32_t{SOF_TXTIME_REPORT_ERRORS});
+}
+
 TEST_P(Option, BindDeviceIsTheNameOfAnInterface) {
     gyre::socket s = udp();
     EXPECT_EQ(s.get(option::bind_device), "");
@@ -120,6 +133,9 @@ TEST_P(Option, OfUnixSockets) {
     EXPECT_EQ(peer.pid, getpid());
     EXPECT_EQ(peer.uid, getuid());
     EXPECT_EQ(peer.gid, getgid());
+    std::vector<gid_t> groups(static_cast<std::size_t>(getgroups(0, nullptr)));
+    getgroups(static_cast<int>(groups.size()), groups.data());
+    EXPECT_EQ(a.get(option::peer_groups), groups);
     const std::error_code code = thrown_by([&] { (void)a.get(option::peer_security); });
     EXPECT_TRUE(!code || code == std::errc::no_protocol_option) << code.message();
 }
@@ -170,6 +186,60 @@ TEST_P(Option, CongestionIsTheNameOfAnAlgorithm) {
               std::errc::no_such_file_or_directory);
 }
 
+/// More groups than the first try has room for; in a process of its own.
+std::string look_at_many_groups(gyre::backend_kind) {
+    std::vector<gid_t> groups(500);
+    std::iota(groups.begin(), groups.end(), 1000U);
+    if (setgroups(groups.size(), groups.data()) != 0)
+        return "skip: " + std::system_category().message(errno);
+    return gyre::socketpair().first.get(option::peer_groups) == groups ? "" : "others";
+}
+
+TEST_P(Option, PeerGroupsMayBeMany) {
+    const std::string wrong = in_child(look_at_many_groups, GetParam());
+    if (wrong.starts_with("skip: "))
+        GTEST_SKIP() << wrong;
+    EXPECT_EQ(wrong, "");
+}
+
+TEST_P(Option, SavedSynIsGivenOnce) {
+    gyre::socket listener = make_listener(stream_kind::tcp);
+    listener.set(option::tcp::save_syn, 1);
+    run([&]() -> gyre::task<> {
+        gyre::socket client = tcp();
+        co_await client.connect(listener.getsockname());
+        gyre::socket peer = (co_await listener.accept()).first;
+        const std::vector<std::byte> headers = peer.get(option::tcp::saved_syn);
+        CO_ASSERT_TRUE(headers.size() >= 40); // IP and TCP
+        EXPECT_EQ(headers[0], std::byte{0x45});
+        EXPECT_TRUE(peer.get(option::tcp::saved_syn).empty());
+        EXPECT_TRUE(client.get(option::tcp::saved_syn).empty());
+    });
+}
+
+TEST_P(Option, CongestionInfoIsWhatTheAlgorithmTells) {
+    gyre::socket s = tcp();
+    s.set(option::tcp::congestion, "reno");
+    EXPECT_TRUE(s.get(option::tcp::congestion_info).empty());
+    auto [a, b] = make_pair(stream_kind::tcp);
+    if (thrown_by([&] { a.set(option::tcp::congestion, "bbr"); }))
+        GTEST_SKIP() << "no bbr";
+    EXPECT_EQ(a.get(option::tcp::congestion_info).size(), 20U); // tcp_bbr_info
+}
+
+TEST_P(Option, RepairTellsOfTheWindow) {
+    auto [a, b] = make_pair(stream_kind::tcp);
+    if (const std::error_code code = thrown_by([&] { a.set(option::tcp::repair, TCP_REPAIR_ON); }))
+        GTEST_SKIP() << "not here: " << code.message();
+    EXPECT_EQ(a.get(option::tcp::repair), TCP_REPAIR_ON);
+    EXPECT_GT(a.get(option::tcp::repair_window).snd_wnd, 0U);
+    a.set(option::tcp::repair_queue, TCP_SEND_QUEUE);
+    EXPECT_EQ(a.get(option::tcp::repair_queue), TCP_SEND_QUEUE);
+    EXPECT_NE(a.get(option::tcp::queue_sequence), 0U);
+    a.set(option::tcp::repair_options, {{TCPOPT_SACK_PERMITTED, 0}, {TCPOPT_MAXSEG, 1000}});
+    a.set(option::tcp::repair, TCP_REPAIR_OFF_NO_WP);
+}
+
 TEST_P(Option, OfIpGivesBackWhatWasSet) {
     gyre::socket s = udp();
     ROUND_TRIP(s, option::ip::type_of_service, 0x10);
@@ -197,6 +267,11 @@ TEST_P(Option, OfIpGivesBackWhatWasSet) {
           {{}, {htonl(INADDR_LOOPBACK)}, static_cast<int>(if_nametoindex("lo"))});
     EXPECT_EQ(thrown_by([&] { s.set(option::ip::ttl, 256); }), std::errc::invalid_argument);
     EXPECT_EQ(thrown_by([&] { (void)s.get(option::ip::mtu); }), std::errc::not_connected);
+    EXPECT_TRUE(s.get(option::ip::options).empty());
+    constexpr std::byte no_operation{1};
+    ROUND_TRIP(s, option::ip::options,
+               (std::vector{no_operation, no_operation, no_operation, std::byte{0}}));
+    ROUND_TRIP(s, option::ip::options, {});
 }
 
 TEST_P(Option, OfRawSockets) {
@@ -241,6 +316,33 @@ TEST_P(Option, OfIpv6GivesBackWhatWasSet) {
     SWITCH(s, option::ipv6::receive_errors);
     SWITCH(s, option::ipv6::multicast_loop);
     SWITCH(s, option::ipv6::multicast_all);
+}
+
+TEST_P(Option, ThatIsAnIpv6HeaderGivesBackWhatWasSet) {
+    gyre::socket s = udp6();
+    const std::vector<std::byte> padding{std::byte{0}, std::byte{0}, std::byte{1}, std::byte{4},
+                                         std::byte{0}, std::byte{0}, std::byte{0}, std::byte{0}};
+    for (const auto& header : {option::ipv6::hop_options, option::ipv6::destination_options,
+                               option::ipv6::routing_destination_options}) {
+        EXPECT_TRUE(s.get(header).empty());
+        ROUND_TRIP(s, header, padding);
+        ROUND_TRIP(s, header, {});
+    }
+    EXPECT_TRUE(s.get(option::ipv6::routing_header).empty());
+    EXPECT_TRUE(thrown_by([&] { s.set(option::ipv6::routing_header, padding); }));
+}
+
+TEST_P(Option, PacketInfoAndPathMtuAreOfEveryPacket) {
+    auto [a, b] = make_udp_pair(AF_INET6);
+    a.set(option::ipv6::packet_info, {IN6ADDR_LOOPBACK_INIT, if_nametoindex("lo")});
+    EXPECT_EQ(thrown_by([&] { (void)a.get(option::ipv6::path_mtu); }), std::errc::not_connected);
+    run([&]() -> gyre::task<> {
+        co_await a.connect(b.getsockname());
+        EXPECT_GE(a.get(option::ipv6::path_mtu).ip6m_mtu, 1280U);
+        co_await a.send("x");
+        std::array<std::byte, 8> memory;
+        EXPECT_EQ((co_await b.recvfrom(memory)).from.host(), "::1");
+    });
 }
 
 TEST_P(Option, OfUdpGivesBackWhatWasSet) {
