@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <linux/errqueue.h>
+#include <linux/if_alg.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <string>
@@ -29,6 +30,12 @@ address ip_address(const in6_addr& ip, unsigned interface) {
     const bool local = IN6_IS_ADDR_LINKLOCAL(&ip) || IN6_IS_ADDR_MC_LINKLOCAL(&ip);
     return address::ipv6(std::as_bytes(std::span<const std::uint8_t, 16>(ip.s6_addr)), 0,
                          local ? interface : 0);
+}
+
+using system_time = std::chrono::sys_time<std::chrono::nanoseconds>;
+
+std::chrono::nanoseconds nanoseconds_of(const timespec& t) noexcept {
+    return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
 }
 
 /// Calls `f` with the place of each descriptor that came along and was not taken.
@@ -157,16 +164,28 @@ std::optional<int> ancillary::traffic_class() const noexcept {
     return piece ? piece->as<int>() : std::nullopt;
 }
 
-std::optional<std::chrono::sys_time<std::chrono::nanoseconds>>
-ancillary::timestamp() const noexcept {
-    using time = std::chrono::sys_time<std::chrono::nanoseconds>;
+std::optional<system_time> ancillary::timestamp() const noexcept {
     if (const auto piece = find(SOL_SOCKET, SO_TIMESTAMPNS))
         if (const auto t = piece->as<timespec>())
-            return time(std::chrono::seconds(t->tv_sec) + std::chrono::nanoseconds(t->tv_nsec));
+            return system_time(nanoseconds_of(*t));
     if (const auto piece = find(SOL_SOCKET, SO_TIMESTAMP))
         if (const auto t = piece->as<timeval>())
-            return time(std::chrono::seconds(t->tv_sec) + std::chrono::microseconds(t->tv_usec));
+            return system_time(std::chrono::seconds(t->tv_sec) +
+                               std::chrono::microseconds(t->tv_usec));
     return std::nullopt;
+}
+
+std::optional<gyre::packet_times> ancillary::packet_times() const noexcept {
+    const auto piece = find(SOL_SOCKET, SO_TIMESTAMPING);
+    const auto times = piece ? piece->as<scm_timestamping>() : std::nullopt;
+    if (!times)
+        return std::nullopt;
+    gyre::packet_times result;
+    if (const auto t = nanoseconds_of(times->ts[0]); t.count() != 0)
+        result.software = system_time(t);
+    if (const auto t = nanoseconds_of(times->ts[2]); t.count() != 0) // [1] has gone out of use
+        result.hardware = t;
+    return result;
 }
 
 std::optional<std::size_t> ancillary::segment_size() const noexcept {
@@ -199,6 +218,13 @@ std::optional<gyre::queued_error> ancillary::queued_error() const {
             result.offender = ip_address(v6->sin6_addr, v6->sin6_scope_id);
     }
     return result;
+}
+
+std::optional<zero_copy_range> ancillary::zero_copy_done() const {
+    const auto e = queued_error();
+    if (!e || e->origin != SO_EE_ORIGIN_ZEROCOPY)
+        return std::nullopt;
+    return zero_copy_range{e->info, e->data, (e->icmp_code & SO_EE_CODE_ZEROCOPY_COPIED) != 0};
 }
 
 // ---- Writing ----------------------------------------------------------------------------------
@@ -259,6 +285,27 @@ void ancillary::append_traffic_class(int family, int bits) {
 
 void ancillary::append_segment_size(std::uint16_t bytes) {
     append(IPPROTO_UDP, UDP_SEGMENT, const_buffer(&bytes, sizeof bytes));
+}
+
+void ancillary::append_transmit_time(std::chrono::nanoseconds at) {
+    const auto ns = static_cast<std::uint64_t>(at.count());
+    append(SOL_SOCKET, SCM_TXTIME, const_buffer(&ns, sizeof ns));
+}
+
+void ancillary::append_alg_operation(std::uint32_t operation) {
+    append(SOL_ALG, ALG_SET_OP, const_buffer(&operation, sizeof operation));
+}
+
+void ancillary::append_alg_iv(const_buffer iv) {
+    std::vector<std::byte> bytes(sizeof(af_alg_iv) + iv.size());
+    const auto size = static_cast<std::uint32_t>(iv.size());
+    std::memcpy(bytes.data(), &size, sizeof size);
+    std::copy_n(iv.data(), iv.size(), bytes.begin() + sizeof(af_alg_iv));
+    append(SOL_ALG, ALG_SET_IV, bytes);
+}
+
+void ancillary::append_alg_associated(std::uint32_t bytes) {
+    append(SOL_ALG, ALG_SET_AEAD_ASSOCLEN, const_buffer(&bytes, sizeof bytes));
 }
 
 } // namespace gyre

@@ -124,10 +124,25 @@ struct packet_info {
     address local;       ///< the address of this host that it came to. Its port is 0.
 };
 
-/// Why a datagram did not arrive: of MSG_ERRQUEUE, with IP_RECVERR or IPV6_RECVERR. ip(7).
+/// When a packet passed: with SO_TIMESTAMPING. <linux/net_tstamp.h>.
+struct packet_times {
+    std::optional<std::chrono::sys_time<std::chrono::nanoseconds>> software; ///< the kernel
+    std::optional<std::chrono::nanoseconds> hardware; ///< the card, by a clock of its own
+};
+
+/// Sends with MSG_ZEROCOPY that are over, so that their memory may change. A socket counts them
+/// from 0 on, each call that succeeded, and begins again after 2^32.
+struct zero_copy_range {
+    std::uint32_t first = 0;
+    std::uint32_t last = 0; ///< this one, too
+    bool copied = false;    ///< the kernel had to copy, as it does over the loopback
+};
+
+/// Why a datagram did not arrive: of MSG_ERRQUEUE, with IP_RECVERR or IPV6_RECVERR. ip(7). What
+/// comes that way and is no error has no code, and an origin that says what it is.
 struct queued_error {
     std::error_code code;
-    std::uint8_t origin = 0; ///< SO_EE_ORIGIN_LOCAL, _ICMP, _ICMP6 ...
+    std::uint8_t origin = 0; ///< SO_EE_ORIGIN_LOCAL, _ICMP, _TIMESTAMPING ... <linux/errqueue.h>
     std::uint8_t type = 0;   ///< of ICMP
     std::uint8_t icmp_code = 0;
     std::uint32_t info = 0; ///< with EMSGSIZE: the MTU
@@ -207,11 +222,22 @@ public:
     std::optional<int> traffic_class() const noexcept;
     /// When the kernel received it: with SO_TIMESTAMP (microseconds) or SO_TIMESTAMPNS.
     std::optional<std::chrono::sys_time<std::chrono::nanoseconds>> timestamp() const noexcept;
+    /// When it was received, with SO_TIMESTAMPING; or, with MSG_ERRQUEUE, when it was sent: then
+    /// queued_error() tells which send (data, with SOF_TIMESTAMPING_OPT_ID) and at what step
+    /// (info).
+    std::optional<gyre::packet_times> packet_times() const noexcept;
     /// With UDP_GRO: what was received are datagrams of so many bytes, one after another, the last
     /// one perhaps shorter. nullopt: it is one. See segment_range in udp_segments.hpp.
     std::optional<std::size_t> segment_size() const noexcept;
     /// With MSG_ERRQUEUE.
     std::optional<gyre::queued_error> queued_error() const;
+    /// With MSG_ERRQUEUE and SO_ZEROCOPY: which sends are over.
+    ///
+    ///     s.set(gyre::option::zero_copy, true);
+    ///     co_await s.send(large, MSG_ZEROCOPY);
+    ///     co_await s.recvmsg(gyre::buffer(nullptr, 0), control, MSG_ERRQUEUE);
+    ///     if (auto done = control.zero_copy_done()) ... // `large` may be used again
+    std::optional<zero_copy_range> zero_copy_done() const;
 
     // ---- To write -----------------------------------------------------------------------------
 
@@ -228,6 +254,14 @@ public:
     void append_traffic_class(int family, int bits);
     /// UDP_SEGMENT: what is sent are datagrams of so many bytes, the last one perhaps shorter.
     void append_segment_size(std::uint16_t bytes);
+    /// SCM_TXTIME: leaves then, by the clock that SO_TXTIME was told; without that,
+    /// std::errc::invalid_argument.
+    void append_transmit_time(std::chrono::nanoseconds at);
+    /// Of AF_ALG, <linux/if_alg.h>: ALG_OP_ENCRYPT or ALG_OP_DECRYPT, the initialisation vector,
+    /// and how many of the first bytes are only authenticated.
+    void append_alg_operation(std::uint32_t operation);
+    void append_alg_iv(const_buffer iv);
+    void append_alg_associated(std::uint32_t bytes);
 
 private:
     void close_received() noexcept;

@@ -7,6 +7,7 @@
 #include <array>
 #include <fcntl.h>
 #include <linux/errqueue.h>
+#include <linux/net_tstamp.h>
 #include <netinet/in.h>
 #include <numeric>
 #include <sys/stat.h>
@@ -339,6 +340,105 @@ TEST_P(Ancillary, TimestampsTellWhenItArrived) {
             EXPECT_LT(*when, std::chrono::system_clock::now() + 1s);
         });
     }
+}
+
+TEST_P(Ancillary, PacketTimesTellWhenItArrivedAndWhenItLeft) {
+    auto [a, b] = make_udp_pair();
+    a.set(gyre::option::timestamping, SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE);
+    b.set(gyre::option::timestamping, SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE |
+                                          SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY);
+    run([&]() -> gyre::task<> {
+        gyre::ancillary control;
+        for (std::uint32_t i = 0; i < 3; ++i) {
+            const auto before = std::chrono::system_clock::now() - 1s;
+            co_await b.sendto("x", a.getsockname());
+            co_await a.recvmsg(memory, control);
+            const auto arrived = control.packet_times();
+            CO_ASSERT_TRUE(arrived && arrived->software);
+            EXPECT_GT(*arrived->software, before);
+            EXPECT_LT(*arrived->software, std::chrono::system_clock::now() + 1s);
+            EXPECT_FALSE(arrived->hardware.has_value());
+            co_await b.recvmsg(memory, control, MSG_ERRQUEUE).within(5s);
+            const auto left = control.packet_times();
+            const auto which = control.queued_error();
+            CO_ASSERT_TRUE(left && left->software && which);
+            EXPECT_GT(*left->software, before);
+            EXPECT_EQ(which->origin, SO_EE_ORIGIN_TIMESTAMPING);
+            EXPECT_EQ(which->info, std::uint32_t{SCM_TSTAMP_SND});
+            EXPECT_EQ(which->data, i);
+            EXPECT_FALSE(control.zero_copy_done().has_value());
+        }
+    });
+}
+
+// Without a queue that heeds it (tc-etf(8)) it leaves at once.
+TEST_P(Ancillary, TransmitTimeNeedsAClock) {
+    auto [a, b] = make_udp_pair();
+    run([&]() -> gyre::task<> {
+        gyre::ancillary control;
+        control.append_transmit_time(std::chrono::steady_clock::now().time_since_epoch());
+        EXPECT_EQ(co_await outcome(b.sendmsg("x", control, 0, a.getsockname())),
+                  std::errc::invalid_argument);
+        b.set(gyre::option::transmit_time, {CLOCK_MONOTONIC, 0});
+        EXPECT_EQ(co_await b.sendmsg("then", control, 0, a.getsockname()), 4U);
+        EXPECT_EQ(received(co_await a.recv(memory)), "then");
+    });
+}
+
+// ---- Zero copy ---------------------------------------------------------------------------------
+
+TEST_P(Ancillary, ZeroCopyTellsWhichSendsAreOver) {
+    for (const auto kind : {stream_kind::tcp, stream_kind::tcp6}) {
+        auto [a, b] = make_pair(kind);
+        a.set(gyre::option::zero_copy, true);
+        const std::vector<std::byte> large = pattern(100'000);
+        run([&]() -> gyre::task<> {
+            std::vector<std::byte> there(large.size());
+            gyre::ancillary control;
+            std::uint32_t sends = 0;
+            std::uint32_t over = 0; // these have been told of
+            for (int round = 0; round < 3; ++round) {
+                const auto send = [&]() -> gyre::task<> {
+                    for (std::size_t at = 0; at < large.size(); ++sends)
+                        at += co_await a.send(std::span(large).subspan(at), MSG_ZEROCOPY);
+                };
+                co_await gyre::all(send(), b.recv_exactly(there));
+                EXPECT_EQ(hash(there), hash(large));
+                while (over < sends) {
+                    co_await a.recvmsg(gyre::buffer(nullptr, 0), control, MSG_ERRQUEUE).within(5s);
+                    const auto done = control.zero_copy_done();
+                    CO_ASSERT_TRUE(done.has_value());
+                    EXPECT_EQ(done->first, over);
+                    EXPECT_GE(done->last, done->first);
+                    EXPECT_TRUE(done->copied);
+                    over = done->last + 1;
+                }
+                EXPECT_EQ(over, sends);
+            }
+            EXPECT_EQ(co_await outcome(a.recvmsg(memory, control, MSG_ERRQUEUE).nonblocking()),
+                      std::errc::operation_would_block);
+        });
+    }
+}
+
+TEST_P(Ancillary, ZeroCopyIsWaitedForBesideWhatArrives) {
+    auto [a, b] = make_pair(stream_kind::tcp);
+    a.set(gyre::option::zero_copy, true);
+    run([&]() -> gyre::task<> {
+        gyre::ancillary control;
+        const auto send = [&]() -> gyre::task<> {
+            co_await next_turn();
+            co_await b.send("arrives");
+            co_await next_turn();
+            co_await a.send("leaves", MSG_ZEROCOPY);
+            EXPECT_EQ(co_await b.recv(memory), 6U);
+        };
+        auto [told, nothing] = co_await gyre::all(
+            a.recvmsg(gyre::buffer(nullptr, 0), control, MSG_ERRQUEUE).within(5s), send());
+        EXPECT_EQ(told.count, 0U);
+        CO_ASSERT_TRUE(control.zero_copy_done().has_value());
+        EXPECT_EQ(received(co_await a.recv(memory)), "arrives");
+    });
 }
 
 TEST_P(Ancillary, QueuedErrorsTellWhy) {

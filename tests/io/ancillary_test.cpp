@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <fcntl.h>
+#include <linux/errqueue.h>
+#include <linux/if_alg.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -150,6 +152,71 @@ TEST(Ancillary, PacketInformationNeedsAnIpAddress) {
     a.append_packet_info({4, {}, gyre::address::loopback_ipv6(0)});
     EXPECT_EQ(a.packet_info()->interface, 4U);
     EXPECT_EQ(a.packet_info()->local, gyre::address::loopback_ipv6(0));
+}
+
+/// A message as the kernel would have filled it.
+template <class T>
+gyre::ancillary with(int level, int type, const T& value) {
+    gyre::ancillary a;
+    a.append(level, type, gyre::const_buffer(&value, sizeof value));
+    return a;
+}
+
+TEST(Ancillary, PacketTimesAreThoseThatAreThere) {
+    scm_timestamping t{};
+    t.ts[0] = {1, 2};
+    t.ts[1] = {3, 4};
+    auto times = with(SOL_SOCKET, SO_TIMESTAMPING, t).packet_times();
+    ASSERT_TRUE(times.has_value());
+    EXPECT_EQ(times->software->time_since_epoch(), std::chrono::nanoseconds(1'000'000'002));
+    EXPECT_FALSE(times->hardware.has_value());
+    t.ts[0] = {};
+    t.ts[2] = {5, 6};
+    times = with(SOL_SOCKET, SO_TIMESTAMPING, t).packet_times();
+    ASSERT_TRUE(times.has_value());
+    EXPECT_FALSE(times->software.has_value());
+    EXPECT_EQ(times->hardware, std::chrono::nanoseconds(5'000'000'006));
+    EXPECT_FALSE(with(SOL_SOCKET, SO_TIMESTAMPING, 1).packet_times().has_value());
+}
+
+TEST(Ancillary, ZeroCopyIsDoneForARangeOfSends) {
+    sock_extended_err e{};
+    e.ee_origin = SO_EE_ORIGIN_ZEROCOPY;
+    e.ee_info = 3;
+    e.ee_data = 5;
+    for (const auto& [level, type] :
+         {std::pair(IPPROTO_IP, IP_RECVERR), std::pair(IPPROTO_IPV6, IPV6_RECVERR)}) {
+        e.ee_code = 0;
+        auto done = with(level, type, e).zero_copy_done();
+        ASSERT_TRUE(done.has_value());
+        EXPECT_EQ(done->first, 3U);
+        EXPECT_EQ(done->last, 5U);
+        EXPECT_FALSE(done->copied);
+        EXPECT_FALSE(with(level, type, e).queued_error()->code);
+        e.ee_code = SO_EE_CODE_ZEROCOPY_COPIED;
+        EXPECT_TRUE(with(level, type, e).zero_copy_done()->copied);
+    }
+    e.ee_origin = SO_EE_ORIGIN_ICMP;
+    EXPECT_FALSE(with(IPPROTO_IP, IP_RECVERR, e).zero_copy_done().has_value());
+}
+
+// <linux/if_alg.h>: this machine may have none of it.
+TEST(Ancillary, OfAlgIsAsTheKernelReadsIt) {
+    gyre::ancillary a;
+    a.append_alg_operation(ALG_OP_ENCRYPT);
+    a.append_alg_iv("0123456789abcdef");
+    a.append_alg_associated(16);
+    EXPECT_EQ(a.find(SOL_ALG, ALG_SET_OP)->as<std::uint32_t>(), std::uint32_t{ALG_OP_ENCRYPT});
+    const auto iv = a.find(SOL_ALG, ALG_SET_IV)->bytes;
+    ASSERT_EQ(iv.size(), sizeof(af_alg_iv) + 16);
+    EXPECT_EQ(a.find(SOL_ALG, ALG_SET_IV)->as<std::uint32_t>(), 16U);
+    EXPECT_EQ(iv[4], std::byte{'0'});
+    EXPECT_EQ(iv[19], std::byte{'f'});
+    EXPECT_EQ(a.find(SOL_ALG, ALG_SET_AEAD_ASSOCLEN)->as<std::uint32_t>(), 16U);
+    EXPECT_EQ(std::ranges::distance(a), 3);
+    a.clear();
+    a.append_alg_iv("");
+    EXPECT_EQ(a.find(SOL_ALG, ALG_SET_IV)->as<std::uint32_t>(), 0U);
 }
 
 TEST(Segments, AreOfOneSizeButTheLast) {
