@@ -18,6 +18,7 @@
 // - accept(2) hands on errors of the connection that waited (man page, "Error handling"): those
 //   are not the listener's. Without free descriptors it fails while the connection stays queued,
 //   and polling says readable: waiting for that would spin.
+// - accept(2) on AF_ALG cannot tell a name, and fails with ECONNABORTED when it is to.
 // - send(2) on a stream raises SIGPIPE unless told not to.
 // - The first send(2) with TCP Fast Open, when there is no cookie of the peer, takes nothing and
 //   fails with EINPROGRESS: it has begun to connect. Then it is to be sent as usual.
@@ -80,8 +81,13 @@ inline int try_accept(named_operation& op) noexcept {
         case ENFILE:
         case ENOBUFS:
         case ENOMEM: return retrying(op, r);
-        case EINTR:
         case ECONNABORTED:
+            if (op.target->family == AF_ALG) { // whose sockets have no names: do not ask for one
+                op.name = nullptr;
+                op.name_size = 0;
+            }
+            continue;
+        case EINTR:
         case EPERM:
         case EPROTO:
         case ENETDOWN:

@@ -1,9 +1,9 @@
 #include "../support/sockets.hpp"
 #include "../support/system_call_count.hpp"
 
+#include <gyre/core/backend.hpp>
 #include <gyre/core/combine.hpp>
 
-#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -24,20 +24,22 @@ using namespace gyre_test;
 
 class AcceptErrors : public on_each_backend<> {};
 
-/// From now on, in this process, for good; a later one counts before an earlier one.
-void let_accept_fail_with(int error) {
-    constexpr auto number = static_cast<std::uint32_t>(offsetof(seccomp_data, nr));
-    std::array<sock_filter, 4> code{
-        sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, number),
-        sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_accept4, 0, 1),
-        sock_filter BPF_STMT(BPF_RET | BPF_K,
-                             SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error)),
-        sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    const sock_fprog program{code.size(), code.data()};
+void install(std::vector<sock_filter> code) {
+    const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
         throw std::system_error(errno, std::system_category(), "seccomp");
+}
+
+/// From now on, in this process, for good; a later one counts before an earlier one.
+void let_accept_fail_with(int error) {
+    constexpr auto number = static_cast<std::uint32_t>(offsetof(seccomp_data, nr));
+    install({{
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, number),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_accept4, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error)),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    }});
 }
 
 /// Accepts with a client in the queue, while accept4 fails with each of `errors`.
@@ -85,6 +87,46 @@ std::string accept_with_errors_that_stay(gyre::backend_kind backend) {
 
 TEST_P(AcceptErrors, OfTheListenerAreReported) {
     EXPECT_EQ(in_child(accept_with_errors_that_stay, GetParam()), "");
+}
+
+/// As AF_ALG does, from now on, in this process: fails when asked for the peer's name.
+void let_accept_tell_no_names() {
+    constexpr auto number = static_cast<std::uint32_t>(offsetof(seccomp_data, nr));
+    constexpr auto name = static_cast<std::uint32_t>(offsetof(seccomp_data, args[1]));
+    install({{
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, number),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_accept4, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, name), // its lower half
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ECONNABORTED),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    }});
+}
+
+// This machine may have no AF_ALG, so the listener only says that it is one.
+std::string accept_without_a_name(gyre::backend_kind backend) {
+    gyre::loop_options o;
+    o.backend = backend;
+    gyre::loop loop(o);
+    gyre::socket listener = make_listener(stream_kind::tcp);
+    gyre::detail::socket_access::of(listener)->family = AF_ALG;
+    std::string wrong;
+    const auto test = [&]() -> gyre::task<> {
+        gyre::socket client = gyre::socket::open();
+        co_await client.connect(listener.getsockname());
+        let_accept_tell_no_names();
+        const auto [peer, from] = co_await listener.accept().within(1s);
+        if (!from.empty())
+            wrong = "its name is " + from.to_string();
+        if (peer.getpeername() != client.getsockname())
+            wrong += "it is another";
+    };
+    loop.run(gyre::with_timeout(20s, test()));
+    return wrong;
+}
+
+TEST_P(AcceptErrors, FamiliesWithoutNamesAreNotAskedForOne) {
+    EXPECT_EQ(in_child(accept_without_a_name, GetParam()), "");
 }
 
 // A peer that always resets must not take the whole loop.
