@@ -30,17 +30,15 @@ segment_range datagram_batch::entry::segments() const noexcept {
 }
 
 datagram_batch::entry datagram_batch::operator[](std::size_t i) noexcept {
-    const std::size_t control = i < with_control_ ? control_sizes_[i] : 0;
     return {std::span(bytes_at(i), parts_[i].iov_len), peers_[i], headers_[i].msg_hdr.msg_flags,
-            ancillary_pieces(std::span<const std::byte>(control_at(i), control))};
+            ancillary_pieces(std::span<const std::byte>(control_at(i), control_sizes_[i]))};
 }
 
 void datagram_batch::clear() noexcept {
-    for (std::size_t i = 0; i < with_control_; ++i)
+    for (std::size_t i = 0; i < received_; ++i)
         if (control_sizes_[i] != 0)
             detail::close_passed(control_at(i), control_sizes_[i]);
-    with_control_ = 0;
-    size_ = 0;
+    received_ = size_ = 0;
 }
 
 void datagram_batch::add(const_buffer bytes, const address& to) {
@@ -60,6 +58,17 @@ void datagram_batch::add(const_buffer bytes, const address& to) {
     ++size_;
 }
 
+void datagram_batch::add(const_buffer bytes, const address& to, const ancillary& control) {
+    if (control.size() > control_each_)
+        throw error(std::make_error_code(std::errc::no_buffer_space),
+                    "add a datagram with " + std::to_string(control.size()) +
+                        " bytes of ancillary data to a batch with room for " +
+                        std::to_string(control_each_));
+    add(bytes, to);
+    std::copy_n(control.data(), control.size(), control_at(size_ - 1));
+    control_sizes_[size_ - 1] = control.size();
+}
+
 void datagram_batch::prepare_to_receive() noexcept {
     clear();
     for (std::size_t i = 0; i < capacity(); ++i) {
@@ -74,7 +83,7 @@ void datagram_batch::prepare_to_receive() noexcept {
 }
 
 void datagram_batch::received(std::size_t count) noexcept {
-    size_ = with_control_ = count;
+    size_ = received_ = count;
     for (std::size_t i = 0; i < count; ++i) {
         parts_[i].iov_len = std::min<std::size_t>(headers_[i].msg_len, bytes_each_); // MSG_TRUNC
         peers_[i].resize(headers_[i].msg_hdr.msg_namelen);
@@ -89,8 +98,8 @@ void datagram_batch::prepare_to_send() noexcept {
         const bool named = peers_[i].size() > sizeof(sa_family_t);
         m.msg_name = named ? peers_[i].data() : nullptr;
         m.msg_namelen = named ? peers_[i].size() : 0;
-        m.msg_control = nullptr;
-        m.msg_controllen = 0;
+        m.msg_controllen = i < received_ ? 0 : control_sizes_[i];
+        m.msg_control = m.msg_controllen != 0 ? control_at(i) : nullptr;
     }
 }
 

@@ -16,14 +16,15 @@ namespace gyre {
 ///         for (std::size_t i = 0; i < n; ++i)
 ///             use(batch[i].bytes, batch[i].peer);
 ///
-/// What was received can be sent back as it is: co_await udp.send_many(batch). recvmmsg(2).
+/// What was received can be sent back as it is, without what came beside it: co_await
+/// udp.send_many(batch). recvmmsg(2).
 class datagram_batch {
 public:
     struct entry {
         std::span<std::byte> bytes;
         const address& peer; ///< the sender, or to whom it goes; empty: no name, or the connected
         int flags;           ///< MSG_TRUNC: it was longer; MSG_CTRUNC: so was what came beside it
-        ancillary_pieces control; ///< what came beside it
+        ancillary_pieces control; ///< what came, or goes, beside it
 
         /// With UDP_GRO, and room for control: the datagrams that it is made of.
         segment_range segments() const noexcept;
@@ -36,11 +37,10 @@ public:
                             std::size_t control = 0);
     datagram_batch(datagram_batch&& other) noexcept
         : bytes_each_(other.bytes_each_), control_each_(other.control_each_),
-          size_(std::exchange(other.size_, 0)),
-          with_control_(std::exchange(other.with_control_, 0)), headers_(std::move(other.headers_)),
-          parts_(std::move(other.parts_)), peers_(std::move(other.peers_)),
-          control_sizes_(std::move(other.control_sizes_)), memory_(std::move(other.memory_)),
-          control_(std::move(other.control_)) {}
+          size_(std::exchange(other.size_, 0)), received_(std::exchange(other.received_, 0)),
+          headers_(std::move(other.headers_)), parts_(std::move(other.parts_)),
+          peers_(std::move(other.peers_)), control_sizes_(std::move(other.control_sizes_)),
+          memory_(std::move(other.memory_)), control_(std::move(other.control_)) {}
     datagram_batch& operator=(datagram_batch&&) = delete;
     ~datagram_batch() { clear(); }
 
@@ -56,6 +56,9 @@ public:
     /// One more to send: a copy of `bytes`. Throws std::errc::no_buffer_space when it is full,
     /// message_size when it is too long; then nothing changes.
     void add(const_buffer bytes, const address& to = {});
+    /// With a copy of `control` beside it; descriptors in it stay the sender's, and open until it
+    /// has gone. Throws no_buffer_space, too, when that is more than there is room for.
+    void add(const_buffer bytes, const address& to, const ancillary& control);
 
 private:
     friend class recv_many_operation;
@@ -70,7 +73,7 @@ private:
     std::size_t bytes_each_;
     std::size_t control_each_;
     std::size_t size_ = 0;
-    std::size_t with_control_ = 0; ///< so many have come, with what is beside them
+    std::size_t received_ = 0; ///< so many have come: their descriptors are owned
     std::vector<mmsghdr> headers_;
     std::vector<iovec> parts_;
     std::vector<address> peers_;

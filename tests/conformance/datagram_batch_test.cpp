@@ -2,6 +2,7 @@
 
 #include <gyre/core/combine.hpp>
 #include <gyre/io/datagram_batch.hpp>
+#include <gyre/io/ip_option.hpp>
 #include <gyre/io/pass_fds.hpp>
 
 #include <array>
@@ -132,6 +133,12 @@ TEST_P(Batch, RefusesWhatDoesNotFit) {
     batch.add("12");
     EXPECT_EQ(thrown_by([&] { batch.add("1"); }), std::errc::no_buffer_space);
     EXPECT_EQ(batch.size(), 2U);
+    gyre::ancillary control;
+    control.append_hop_limit(AF_INET, 7);
+    gyre::datagram_batch narrow(2, 4, gyre::cmsg_len(0));
+    EXPECT_EQ(thrown_by([&] { narrow.add("1", {}, control); }), std::errc::no_buffer_space);
+    EXPECT_EQ(thrown_by([&] { batch.add("1", {}, control); }), std::errc::no_buffer_space);
+    EXPECT_TRUE(narrow.empty());
     gyre::datagram_batch moved = std::move(batch);
     EXPECT_EQ(moved.size(), 2U);
     EXPECT_EQ(text_of(moved[0].bytes), "1234");
@@ -200,6 +207,56 @@ TEST_P(Batch, OfMoreThan1024GoesInSeveralCalls) {
         };
         auto [n, nothing] = co_await gyre::all(b.send_many(out), receive());
         EXPECT_EQ(n, 1500U);
+    });
+}
+
+TEST_P(Batch, ControlGoesWithEach) {
+    auto [a, b] = make_udp_pair();
+    a.set(gyre::option::ip::receive_ttl, true);
+    run([&]() -> gyre::task<> {
+        gyre::datagram_batch out(3, 16, 64);
+        gyre::ancillary control;
+        control.append_hop_limit(AF_INET, 7);
+        out.add("seven", a.getsockname(), control);
+        out.add("as ever", a.getsockname());
+        control.clear();
+        control.append_hop_limit(AF_INET, 9);
+        out.add("nine", a.getsockname(), control);
+        EXPECT_EQ(out[0].control.find(IPPROTO_IP, IP_TTL)->as<int>(), 7);
+        gyre::datagram_batch in(3, 16, 64);
+        for (int round = 0; round < 2; ++round) {
+            EXPECT_EQ(co_await b.send_many(out), 3U);
+            CO_ASSERT_TRUE(co_await a.recv_many(in).within(5s) == 3);
+            EXPECT_EQ(in[0].control.find(IPPROTO_IP, IP_TTL)->as<int>(), 7);
+            EXPECT_EQ(in[1].control.find(IPPROTO_IP, IP_TTL)->as<int>(), 64);
+            EXPECT_EQ(in[2].control.find(IPPROTO_IP, IP_TTL)->as<int>(), 9);
+        }
+        // Sent back it goes without what came, and one more with what is said.
+        in.clear();
+        co_await b.sendto("came", a.getsockname());
+        CO_ASSERT_TRUE(co_await a.recv_many(in).within(5s) == 1);
+        in.add("more", a.getsockname(), control);
+        EXPECT_EQ(co_await a.send_many(in), 2U);
+        EXPECT_EQ(received(co_await b.recv(memory).within(5s)), "came");
+        EXPECT_EQ(received(co_await a.recv(memory).within(5s)), "more");
+    });
+}
+
+TEST_P(Batch, DescriptorsToSendStayTheSenders) {
+    auto [a, b] = make_unix_pair(SOCK_DGRAM);
+    run([&]() -> gyre::task<> {
+        gyre::datagram_batch batch(1, 16, 64);
+        const std::array fds{a.fileno()};
+        gyre::ancillary control;
+        control.append_fds(fds);
+        batch.add("fd", {}, control);
+        for (int round = 0; round < 2; ++round) {
+            EXPECT_EQ(co_await b.send_many(batch), 1U);
+            EXPECT_EQ((co_await gyre::recv_fds(a, memory)).fds.size(), 1U);
+        }
+        batch.clear();
+        co_await b.send("still there");
+        EXPECT_EQ(received(co_await a.recv(memory)), "still there");
     });
 }
 
