@@ -4,6 +4,7 @@
 #include <gyre/core/loop.hpp>
 #include <gyre/core/sleep.hpp>
 #include <gyre/core/task_group.hpp>
+#include <gyre/io/kernel.hpp>
 #include <gyre/io/stream.hpp>
 
 #include <algorithm>
@@ -102,6 +103,8 @@ struct stream_state {
     bool writable = true;
     bool reading = false;
     bool writing = false;
+    bool ended = false;    ///< the last wait of a read was for the end
+    bool finished = false; ///< write_eof has told the peer
     bool draining = false; ///< a read that waits sends what is pending, for want of a writer
     std::size_t chunk = 2048;
 
@@ -230,21 +233,23 @@ task<> stream_state::drain() {
 }
 
 task<int> stream_state::receive(buffer b) {
+    int n = encode(errc::cancelled);
     if (push_out()) {
         step data(*this, opcode::recv, b.data(), b.size());
-        co_return co_await data;
-    }
-    // The peer takes nothing at the moment. To wait for that alone would be a deadlock with one who
-    // does the same.
-    int n = encode(errc::cancelled);
-    const auto both = [&](task_group& group) -> task<> {
-        group.spawn(drain());
-        step data(*this, opcode::recv, b.data(), b.size());
         n = co_await data;
-        group.cancel();
-    };
-    // That it was cancelled `n` tells, too; or data were faster.
-    static_cast<void>(co_await as_result(with_group(both)));
+    } else {
+        // The peer takes nothing at the moment. To wait for that alone would be a deadlock with one
+        // who does the same.
+        const auto both = [&](task_group& group) -> task<> {
+            group.spawn(drain());
+            step data(*this, opcode::recv, b.data(), b.size());
+            n = co_await data;
+            group.cancel();
+        };
+        // That it was cancelled `n` tells, too; or data were faster.
+        static_cast<void>(co_await as_result(with_group(both)));
+    }
+    ended = n == 0;
     co_return n;
 }
 
@@ -494,14 +499,25 @@ bool write_operation::begin() {
     held_ = true;
     stream_state& s = *state_;
     if (s.errors[out] != 0) {
-        result_ = s.errors[out];
+        result_ = what_ == kind::eof && s.finished ? 0 : s.errors[out];
         return true;
     }
-    if (flush_)
-        return s.output.size() == 0;
+    if (what_ != kind::bytes)
+        return s.output.size() == 0 && (what_ == kind::flush || finish());
     if (s.output.size() + rest_.size() > s.high)
         return false;
     s.output.append(rest_.data(), rest_.size());
+    return true;
+}
+
+/// All is sent, and the peer is to know that it was all.
+bool write_operation::finish() {
+    stream_state& s = *state_;
+    const int fd = s.connection.fileno();
+    result_ = fd < 0 ? encode(errc::closed) : detail::kernel().shut_down(fd, SHUT_WR);
+    s.finished = result_ == 0;
+    if (s.finished)
+        s.errors[out] = -EPIPE;
     return true;
 }
 
@@ -514,7 +530,7 @@ task<> write_operation::wait() {
             loop::current()->cancel(*s.active[out], errc::cancelled);
         co_await yield();
     }
-    const std::size_t enough = flush_ ? 0 : s.low;
+    const std::size_t enough = what_ == kind::bytes ? s.low : 0;
     bool waited = false;
     for (;;) {
         const std::size_t before = s.output.size();
@@ -541,10 +557,14 @@ task<> write_operation::wait() {
     if (s.errors[out] == 0) // what has not gone stays, and goes with what comes later
         s.output.append(rest_.data(), rest_.size());
     turn.over();
+    if (what_ == kind::eof && result_ == 0)
+        finish();
 }
 
 void write_operation::fail() const {
-    const std::string doing = flush_ ? "flush" : "write";
+    const std::string doing = what_ == kind::bytes   ? "write"
+                              : what_ == kind::flush ? "flush"
+                                                     : "write_eof";
     if (state_ == nullptr || !held_)
         detail::throw_error(result_, doing + (state_ == nullptr ? ": the stream is closed" : ""));
     detail::throw_error(
@@ -583,6 +603,10 @@ void stream::set_water_marks(std::size_t high, std::size_t low) {
                         ", is above the high one, " + std::to_string(high));
     state_->high = high;
     state_->low = low;
+}
+
+bool stream::at_eof() const noexcept {
+    return state_ == nullptr || (state_->ended && state_->input.size() == 0);
 }
 
 std::size_t stream::readable() const noexcept {

@@ -125,11 +125,14 @@ private:
     buffer memory_;
 };
 
-/// Of write and flush.
+/// Of write, flush and write_eof.
 class [[nodiscard]] write_operation final : public detail::stream_operation<write_operation, void> {
 public:
-    write_operation(detail::stream_state* s, const_buffer b, bool flush) noexcept
-        : stream_operation(s), rest_(b), flush_(flush) {}
+    enum class kind : unsigned char { bytes, flush, eof };
+
+    write_operation(detail::stream_state* s, kind what,
+                    const_buffer b = const_buffer(nullptr, 0)) noexcept
+        : stream_operation(s), rest_(b), what_(what) {}
     void value() const noexcept {}
 
 private:
@@ -137,9 +140,10 @@ private:
     bool begin();
     task<> wait();
     [[noreturn]] void fail() const;
+    bool finish();
 
     const_buffer rest_; ///< what the stream has not taken yet
-    bool flush_;
+    kind what_;
 };
 
 /// A connection read and written through buffers, so that lines and other pieces of any size cost
@@ -230,16 +234,22 @@ public:
         return {state_, read_operation::kind::all, limit};
     }
 
+    /// Whether a read has met the end, and all that came before it is taken; or this is closed.
+    bool at_eof() const noexcept;
+
     // ---- Writing ------------------------------------------------------------------------------
 
     /// Takes all of `b`. Suspends only when that makes more than the high water mark pending, and
     /// the kernel does not take it at once; then until no more than the low one is. Memory that is
     /// larger is sent from where it is, and must stay until then. An error that the connection has
     /// already had, errc::busy and errc::closed take nothing.
-    write_operation write(const_buffer b) { return {state_, b, false}; }
-    /// Until the kernel has all of it. To tell the peer the end: flush, then
-    /// connection().shutdown(SHUT_WR).
-    write_operation flush() { return {state_, const_buffer(nullptr, 0), true}; }
+    write_operation write(const_buffer b) { return {state_, write_operation::kind::bytes, b}; }
+    /// Until the kernel has all of it.
+    write_operation flush() { return {state_, write_operation::kind::flush}; }
+    /// Flushes, and then tells the peer that no more will come (SHUT_WR); reading goes on. After
+    /// that, and for all who share the descriptor, a write is std::errc::broken_pipe. Doing it
+    /// again is fine.
+    write_operation write_eof() { return {state_, write_operation::kind::eof}; }
     /// At first 64 and 16 KiB. std::errc::invalid_argument when `low` is above `high`.
     void set_water_marks(std::size_t high, std::size_t low);
 

@@ -214,6 +214,31 @@ TEST_P(Makefile, ReadAllGivesEverythingUpToTheEnd) {
 
 // ---- Limits ------------------------------------------------------------------------------------
 
+TEST_P(Makefile, AtEofTellsThatAReadHasMetTheEndAndAllIsTaken) {
+    while_arrives("line\nrest", true, [](gyre::stream& s) -> gyre::task<> {
+        EXPECT_FALSE(s.at_eof());
+        co_await s.read_line();
+        EXPECT_FALSE(s.at_eof());
+        EXPECT_EQ(co_await s.peek(100), "rest");
+        EXPECT_FALSE(s.at_eof());
+        co_await s.read_line();
+        EXPECT_TRUE(s.at_eof());
+        EXPECT_EQ(co_await s.read(), "");
+        EXPECT_TRUE(s.at_eof());
+        s.close();
+        EXPECT_TRUE(s.at_eof());
+    });
+    run([&]() -> gyre::task<> {
+        gyre::stream s(std::move(a));
+        EXPECT_EQ(co_await outcome(gyre::with_timeout(1ms, s.read_line())), gyre::errc::timed_out);
+        EXPECT_FALSE(s.at_eof());
+        b.shutdown(SHUT_WR);
+        std::array<char, 5000> memory; // around the buffer
+        EXPECT_EQ(co_await outcome(s.read_exactly(gyre::buffer(memory))), gyre::errc::incomplete);
+        EXPECT_TRUE(s.at_eof());
+    });
+}
+
 TEST_P(Makefile, TheLimitCountsTheBytesBeforeTheDelimiter) {
     while_arrives("1234\r\n12345\r\n", false, [](gyre::stream& s) -> gyre::task<> {
         EXPECT_EQ(co_await s.read_until("\r\n", 4), "1234\r\n");
@@ -474,6 +499,63 @@ TEST_P(Makefile, AWriteThatIsCancelledInTheMiddleLosesAndRepeatsNothing) {
     });
 }
 
+TEST_P(Makefile, WriteEofSendsWhatIsPendingAndThenTheEndAndReadingGoesOn) {
+    run([&]() -> gyre::task<> {
+        gyre::stream s(std::move(a));
+        gyre::stream peer(std::move(b));
+        co_await s.write("question");
+        co_await s.write_eof();
+        EXPECT_EQ(s.pending(), 0U);
+        EXPECT_EQ(co_await peer.read_all(), "question");
+        EXPECT_EQ(co_await outcome(s.write("more")), std::errc::broken_pipe);
+        EXPECT_EQ(co_await outcome(s.flush()), std::errc::broken_pipe);
+        co_await s.write_eof(); // again
+        co_await peer.write("answer");
+        co_await peer.write_eof();
+        EXPECT_EQ(co_await s.read_all(), "answer");
+        EXPECT_TRUE(s.at_eof());
+        s.close();
+        EXPECT_EQ(co_await outcome(s.write_eof()), gyre::errc::closed);
+    });
+}
+
+TEST_P(Makefile, WriteEofWaitsForASlowReaderAndCanBeTriedAgain) {
+    auto [narrow, other] = make_narrow_pair(kind());
+    run([&]() -> gyre::task<> {
+        gyre::stream s(std::move(narrow));
+        s.set_water_marks(1 << 20, 1 << 20);
+        const std::vector<std::byte> sent = pattern(500'000);
+        co_await s.write(sent);
+        EXPECT_EQ(co_await outcome(gyre::with_timeout(2ms, s.write_eof())), gyre::errc::timed_out);
+        std::vector<std::byte> there(sent.size());
+        std::byte more;
+        const auto receive = [&]() -> gyre::task<> {
+            co_await other.recv_exactly(there);
+            EXPECT_EQ(co_await other.recv(gyre::buffer(&more, 1)), 0U);
+        };
+        co_await gyre::all(s.write_eof(), receive());
+        EXPECT_EQ(hash(there), hash(sent));
+    });
+}
+
+TEST_P(Makefile, WriteEofOfWhatIsNoLongerConnectedSaysSo) {
+    run([&]() -> gyre::task<> {
+        if (over_tcp()) {
+            gyre::stream s = a.makefile("w");
+            reset_when_closed(b);
+            b.close();
+            CO_ASSERT_TRUE(wait_readable(a));
+            const auto e = co_await failure(s.write_eof());
+            CO_ASSERT_TRUE(e.has_value());
+            EXPECT_EQ(e->code(), std::errc::not_connected);
+            EXPECT_TRUE(std::string_view(e->what()).starts_with("write_eof: ")) << e->what();
+        }
+        gyre::stream s = a.makefile("rw");
+        const gyre::owned_fd fd(a.detach());
+        EXPECT_EQ(co_await outcome(s.write_eof()), gyre::errc::closed);
+    });
+}
+
 TEST_P(Makefile, AWriteErrorStays) {
     run([&]() -> gyre::task<> {
         gyre::stream s(std::move(a));
@@ -650,6 +732,7 @@ TEST_P(Makefile, AModeAllowsNothingElse) {
         gyre::stream writer = a.makefile("w");
         EXPECT_EQ(co_await outcome(reader.write("x")), std::errc::operation_not_supported);
         EXPECT_EQ(co_await outcome(reader.flush()), std::errc::operation_not_supported);
+        EXPECT_EQ(co_await outcome(reader.write_eof()), std::errc::operation_not_supported);
         EXPECT_EQ(co_await outcome(writer.read()), std::errc::operation_not_supported);
         co_await writer.write("ping\n");
         co_await writer.flush();
