@@ -68,6 +68,24 @@ bool wait_readable(const gyre::socket& s);
 /// Closing it will send a reset.
 void reset_when_closed(gyre::socket& s);
 
+/// For SO_LINGER: a close that waits for the peer would not come back before the watchdog.
+inline constexpr ::linger an_hour{1, 3600};
+
+/// Fills `a`, which lingers for an hour, and whose peer `b` reads only when `end()` has closed `a`:
+/// that end comes back, waiting for nobody, has `b` then get everything, and the end of the stream.
+template <class End>
+gyre::task<> expect_an_end_without_waiting(const gyre::socket& a, gyre::socket& b, End end) {
+    const std::size_t sent = fill(a);
+    EXPECT_GT(a.bytes_unsent(), 0U) << "nothing to wait for";
+    end();
+    co_await next_turn();
+    std::size_t received = 0;
+    std::vector<std::byte> memory(65536);
+    while (const std::size_t n = co_await b.recv(memory))
+        received += n;
+    EXPECT_EQ(received, sent);
+}
+
 /// A send that must succeed at once, around the library.
 void push(const gyre::socket& s, std::string_view text);
 /// What can be read at once, around the library.
