@@ -49,10 +49,7 @@ class Raw : public on_each_backend<> {
 protected:
     void SetUp() override {
         on_each_backend::SetUp();
-        const int fd = ::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
-        if (fd < 0 && (errno == EPERM || errno == EACCES))
-            GTEST_SKIP() << "raw sockets take root or CAP_NET_RAW";
-        ::close(fd);
+        open_or_skip(AF_INET, SOCK_RAW, IPPROTO_ICMP);
     }
 
     static gyre::socket open(int family) {

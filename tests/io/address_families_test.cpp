@@ -9,14 +9,13 @@
 #include <linux/tipc.h>
 #include <linux/vm_sockets.h>
 
-#include "../support/fixture.hpp"
+#include "../support/sockets.hpp"
 
 #include <gyre/io/address.hpp>
 #include <gyre/io/interface.hpp>
 #include <gyre/io/socket.hpp>
 
 #include <net/if_arp.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -387,14 +386,14 @@ TEST(AddressFamilies, APacketAddressIsTheSameInEachLengthThatTheKernelGives) {
     EXPECT_TRUE(address(longer.data(), 31).is_generic()) << "cut off";
 }
 
-TEST(AddressFamilies, APacketOverTheLoopbackInterfaceTellsItsSendersHardwareAddress) {
+class Packet : public on_each_backend<> {};
+GYRE_ON_EACH_BACKEND(Packet);
+
+TEST_P(Packet, OverTheLoopbackInterfaceTellsItsSendersHardwareAddress) {
     constexpr std::uint16_t protocol = 0x88b5; // for local experiments, IEEE 802
-    gyre::socket s;
-    try {
-        s = gyre::socket::open(AF_PACKET, SOCK_DGRAM);
-    } catch (const gyre::error& e) {
-        GTEST_SKIP() << "packet sockets cannot be had: " << e.what();
-    }
+    gyre::socket s = open_or_skip(AF_PACKET, SOCK_DGRAM);
+    if (!s)
+        return;
     const std::uint32_t interface = gyre::if_nametoindex("lo");
     s.bind(address::packet({.interface = interface, .protocol = protocol}));
     const std::array<std::byte, 6> zero{};
@@ -405,30 +404,23 @@ TEST(AddressFamilies, APacketOverTheLoopbackInterfaceTellsItsSendersHardwareAddr
     const std::string mine = "gyre packet test " + std::to_string(::getpid());
     const address to =
         address::packet({.interface = interface, .protocol = protocol, .hardware_address = zero});
-    ASSERT_EQ(::sendto(s.fileno(), mine.data(), mine.size(), 0, to.data(), to.size()),
-              static_cast<ssize_t>(mine.size()));
-    for (;;) { // others may run the same test
-        pollfd readable{.fd = s.fileno(), .events = POLLIN, .revents = 0};
-        ASSERT_EQ(::poll(&readable, 1, 20'000), 1);
-        std::array<char, 256> memory{};
-        address from;
-        socklen_t size = address::capacity();
-        const ssize_t n =
-            ::recvfrom(s.fileno(), memory.data(), memory.size(), 0, from.data(), &size);
-        ASSERT_GT(n, 0);
-        from.resize(size);
-        const gyre::packet_parts parts = from.as_packet();
-        if (std::string_view(memory.data(), static_cast<std::size_t>(n)) != mine ||
-            parts.packet_type == PACKET_OUTGOING)
-            continue;
-        EXPECT_EQ(parts.interface, interface);
-        EXPECT_EQ(parts.protocol, protocol);
-        EXPECT_EQ(parts.packet_type, PACKET_HOST);
-        EXPECT_EQ(parts.hardware_type, ARPHRD_LOOPBACK);
-        EXPECT_TRUE(std::ranges::equal(parts.hardware_address, zero));
-        EXPECT_EQ(address::parse(from.to_string()), from);
-        break;
-    }
+    run([&]() -> gyre::task<> {
+        EXPECT_EQ(co_await s.sendto(mine, to), mine.size());
+        for (;;) { // others may run the same test
+            std::array<char, 256> memory{};
+            auto [n, from, flags] = co_await s.recvfrom(memory);
+            const gyre::packet_parts parts = from.as_packet();
+            if (std::string_view(memory.data(), n) != mine || parts.packet_type == PACKET_OUTGOING)
+                continue;
+            EXPECT_EQ(parts.interface, interface);
+            EXPECT_EQ(parts.protocol, protocol);
+            EXPECT_EQ(parts.packet_type, PACKET_HOST);
+            EXPECT_EQ(parts.hardware_type, ARPHRD_LOOPBACK);
+            EXPECT_TRUE(std::ranges::equal(parts.hardware_address, zero));
+            EXPECT_EQ(address::parse(from.to_string()), from);
+            co_return;
+        }
+    });
 }
 
 // ---- AF_VSOCK ----------------------------------------------------------------------------------

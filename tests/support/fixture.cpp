@@ -115,4 +115,11 @@ std::string in_child(std::string (*f)(gyre::backend_kind), gyre::backend_kind ba
     return said;
 }
 
+void expect_in_child(std::string (*f)(gyre::backend_kind), gyre::backend_kind backend) {
+    const std::string said = in_child(f, backend);
+    if (said.starts_with("skip: "))
+        GTEST_SKIP() << said.substr(6);
+    EXPECT_EQ(said, "");
+}
+
 } // namespace gyre_test

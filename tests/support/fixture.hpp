@@ -126,6 +126,11 @@ inline constexpr gyre::backend_kind backends[] = {gyre::backend_kind::epoll,
 /// went wrong there: what `f` returned or threw, or how the process ended.
 std::string in_child(std::string (*f)(gyre::backend_kind), gyre::backend_kind backend);
 
+/// The same as the end of a test: it fails with what went wrong, or is skipped where `f` returned
+/// "skip: " and why it cannot be had here.
+void expect_in_child(std::string (*f)(gyre::backend_kind),
+                     gyre::backend_kind backend = gyre::backend_kind::automatic);
+
 } // namespace gyre_test
 
 #define GYRE_ON_EACH_BACKEND(suite)                                                                \

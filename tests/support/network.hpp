@@ -17,12 +17,7 @@ class on_own_network : public on_each_backend<> {
 protected:
     /// Runs `f` in a child: it makes its network with set_up(), and returns what was wrong, or an
     /// empty string. Skips, and says why, where there can be no such network.
-    void in_namespace(std::string (*f)(gyre::backend_kind)) {
-        const std::string result = in_child(f, backend());
-        if (result.starts_with("skip: "))
-            GTEST_SKIP() << result.substr(6);
-        EXPECT_EQ(result, "");
-    }
+    void in_namespace(std::string (*f)(gyre::backend_kind)) { expect_in_child(f, backend()); }
 };
 
 /// Leaves for a new network, and mount, namespace and runs `commands` (of the shell) there. An

@@ -59,6 +59,22 @@ int family_of(stream_kind kind) {
     return AF_UNSPEC;
 }
 
+gyre::socket open_or_skip(int family, int type, int protocol) {
+    try {
+        return gyre::socket::open(family, type, protocol);
+    } catch (const gyre::error& e) {
+        const int code = e.code().value();
+        const bool missing = code == EPERM || code == EACCES || code == EAFNOSUPPORT ||
+                             code == EPROTONOSUPPORT || code == ESOCKTNOSUPPORT;
+        [&] {
+            if (missing)
+                GTEST_SKIP() << e.what();
+            FAIL() << e.what();
+        }();
+        return {};
+    }
+}
+
 gyre::socket make_listener(stream_kind kind, int backlog) {
     gyre::socket s = gyre::socket::open(family_of(kind), SOCK_STREAM);
     s.bind(any_name(family_of(kind)));

@@ -41,6 +41,10 @@ struct pair_of_sockets {
     gyre::socket b;
 };
 
+/// A socket that not everybody may have, nor every kernel has; closed, and the test skipped, where
+/// it cannot be had.
+gyre::socket open_or_skip(int family, int type, int protocol = 0);
+
 /// A bound and listening socket; port 0, or an abstract name that the kernel chose.
 gyre::socket make_listener(stream_kind kind, int backlog = 128);
 gyre::socket make_client(stream_kind kind);
