@@ -9,12 +9,14 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <poll.h>
 #include <string>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <thread>
 #include <unistd.h>
 
 // The io_uring backend.
@@ -47,11 +49,18 @@ constexpr unsigned setup_flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER
                                  IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
                                  IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
 
+// The kernel takes the memory of a ring off what its user may lock (ulimit -l) only some
+// milliseconds after the ring was closed, by whatever process: so this is tried for a while.
 int open_ring(io_uring& ring) noexcept {
-    io_uring_params params{};
-    params.flags = setup_flags;
-    params.cq_entries = completions;
-    return io_uring_queue_init_params(entries, &ring, &params);
+    for (int tries = 200;;) {
+        io_uring_params params{};
+        params.flags = setup_flags;
+        params.cq_entries = completions;
+        const int r = io_uring_queue_init_params(entries, &ring, &params);
+        if (r != -ENOMEM || --tries == 0)
+            return r;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
 }
 
 // What a system call of io_uring that failed with `code` says of this kernel, for people.

@@ -247,6 +247,20 @@ TEST(BackendChoice, WithTooFewDescriptorsNoLoopIsMadeHoweverManyThereAre) {
     });
 }
 
+TEST(BackendChoice, LoopsThatWereMadeAndEndedDoNotUseUpTheMemoryThatAUserMayLock) {
+    GYRE_NEEDS_IO_URING();
+    in_process([](kind) -> std::string {
+        const rlimit limit{1 << 20, 1 << 20}; // a few rings
+        setrlimit(RLIMIT_MEMLOCK, &limit);
+        if (geteuid() == 0 && setuid(65534) != 0)
+            return "skip: this root cannot become nobody, who has limits";
+        for (int i = 0; i < 20; ++i)
+            if (std::string wrong = loop_is(kind::io_uring, kind::io_uring); !wrong.empty())
+                return wrong;
+        return "";
+    });
+}
+
 // ---- By name -----------------------------------------------------------------------------------
 
 TEST(BackendChoice, AskedForByNameIoUringIsHadOrAnErrorThatSaysWhy) {
