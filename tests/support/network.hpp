@@ -6,6 +6,7 @@
 
 #include <string>
 #include <system_error>
+#include <type_traits>
 #include <vector>
 
 /// Tests that need a network of their own: addresses, routes, queues. Each runs in a child process,
@@ -24,12 +25,44 @@ protected:
 /// empty string, or "skip: " and why that cannot be.
 std::string set_up(const std::vector<std::string>& commands);
 
+/// The same, with a second network beside it, "peer", which `ip -n peer` and `ip netns exec peer`
+/// reach: a cable goes from veth0 here to veth0 there. Each end has three addresses, which differ
+/// in the last number, 1 here and 2 there: 192.0.2.1/24, 2001:db8::1/64, fe80::1/64.
+std::string set_up_with_peer(const std::vector<std::string>& commands = {});
+
+/// While this lives, this thread is in the peer's network: what it opens stays there.
+class in_peer {
+public:
+    in_peer();
+    in_peer(const in_peer&) = delete;
+    ~in_peer();
+
+private:
+    int home_;
+};
+
+/// Runs a command that must succeed.
+void shell(const std::string& command);
+
 /// What `body(std::string& wrong)`, a coroutine, finds wrong.
 template <class Body>
 std::string wrong_on(gyre::backend_kind backend, Body body) {
     std::string wrong;
     gyre::run(body(wrong), {.backend = backend});
     return wrong;
+}
+
+inline void expect_that(std::string& wrong, const char* what, bool so) {
+    if (!so)
+        wrong += std::string("not so: ") + what + '\n';
+}
+
+template <class T>
+void expect_equal(std::string& wrong, const char* what, const T& got,
+                  const std::type_identity_t<T>& expected) {
+    if (!(got == expected))
+        wrong += what + (": " + testing::PrintToString(got)) + ", not " +
+                 testing::PrintToString(expected) + '\n';
 }
 
 /// `expected`: a gyre::errc, or a std::errc.
