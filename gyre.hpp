@@ -24,3 +24,7 @@
 #include <gyre/resolver/create_connection.hpp>
 #include <gyre/resolver/create_server.hpp>
 #include <gyre/resolver/getaddrinfo.hpp>
+#include <gyre/resolver/gethostbyname.hpp>
+#include <gyre/resolver/getnameinfo.hpp>
+#include <gyre/resolver/getservbyname.hpp>
+#include <gyre/resolver/resolver.hpp>

@@ -21,6 +21,7 @@ public:
         case errc::broken: return "The loop ended before the result was there";
         case errc::incomplete: return "The stream ended too early";
         case errc::too_long: return "Longer than the limit";
+        case errc::not_found: return "Not found";
         }
         return "Unknown error " + std::to_string(value);
     }

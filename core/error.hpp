@@ -17,6 +17,7 @@ enum class errc : unsigned char {
     broken,        ///< the loop ended before the future's computation did
     incomplete,    ///< the stream ended before all was there that was asked for
     too_long,      ///< a limit was passed before the end of what was asked for came
+    not_found,     ///< no such entry in the database that was asked
 };
 
 /// The category of gyre::errc, named "gyre".

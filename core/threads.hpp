@@ -1,6 +1,7 @@
 #pragma once
 
 #include <csignal>
+#include <memory>
 #include <pthread.h>
 #include <thread>
 #include <utility>
@@ -21,5 +22,10 @@ std::jthread start_thread(F f) {
     } r{before};
     return std::jthread(std::move(f));
 }
+
+/// One that nobody waits for: `run(argument)`. Throws std::system_error when there is none to be
+/// had.
+void start_detached_thread(void (*run)(std::shared_ptr<void> argument),
+                           std::shared_ptr<void> argument);
 
 } // namespace gyre::detail

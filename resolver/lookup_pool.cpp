@@ -1,0 +1,352 @@
+#include <gyre/core/threads.hpp>
+#include <gyre/resolver/lookup_pool.hpp>
+
+#include <algorithm>
+#include <bit>
+
+namespace gyre::detail {
+namespace {
+
+/// Whether a failure says something about the name, and not about the moment.
+bool lasts(std::error_code code) noexcept {
+    if (code.category() == address_info_category())
+        return code.value() == EAI_NONAME || code.value() == EAI_NODATA ||
+               code.value() == EAI_SERVICE || code.value() == EAI_ADDRFAMILY;
+    if (code.category() == host_category())
+        return code.value() == HOST_NOT_FOUND || code.value() == NO_DATA;
+    return code == errc::not_found;
+}
+
+clock::time_point add(clock::time_point t, std::chrono::nanoseconds d) noexcept {
+    return clock::time_point(
+        std::chrono::nanoseconds(add_saturated(t.time_since_epoch().count(), d.count())));
+}
+
+std::shared_ptr<name_source> or_c_library(std::shared_ptr<name_source> source) {
+    return source != nullptr ? std::move(source) : std::make_shared<name_source>();
+}
+
+} // namespace
+
+// ---- Lists ------------------------------------------------------------------------------------
+
+void flight_list::push(flight& f) noexcept {
+    f.previous_ = last_;
+    f.next_ = nullptr;
+    (last_ != nullptr ? last_->next_ : first_) = &f;
+    last_ = &f;
+    ++size_;
+}
+
+void flight_list::remove(flight& f) noexcept {
+    (f.previous_ != nullptr ? f.previous_->next_ : first_) = f.next_;
+    (f.next_ != nullptr ? f.next_->previous_ : last_) = f.previous_;
+    --size_;
+}
+
+std::shared_ptr<flight> lookup_cache::find(std::string_view key, clock::time_point now) {
+    const auto found = by_key_.find(key);
+    if (found == by_key_.end())
+        return nullptr;
+    const auto at = found->second;
+    if (at->until <= now) {
+        by_key_.erase(found);
+        entries_.erase(at);
+        return nullptr;
+    }
+    entries_.splice(entries_.begin(), entries_, at);
+    return at->answer;
+}
+
+void lookup_cache::insert(std::shared_ptr<flight> f, clock::time_point until) {
+    if (const auto old = by_key_.find(f->key); old != by_key_.end()) {
+        entries_.erase(old->second);
+        by_key_.erase(old);
+    }
+    entries_.push_front({std::move(f), until});
+    try {
+        by_key_.emplace(entries_.front().answer->key, entries_.begin());
+    } catch (...) {
+        entries_.pop_front();
+        throw;
+    }
+}
+
+void lookup_cache::trim(std::size_t limit) noexcept {
+    while (entries_.size() > limit) {
+        by_key_.erase(entries_.back().answer->key);
+        entries_.pop_back();
+    }
+}
+
+// ---- Who asks ---------------------------------------------------------------------------------
+
+lookup_pool::lookup_pool(resolver_options options) : options_(std::move(options)) {
+    options_.source = or_c_library(std::move(options_.source));
+}
+
+template <void (lookup_pool::*run)() noexcept>
+bool lookup_pool::start() noexcept {
+    try {
+        start_detached_thread(
+            [](std::shared_ptr<void> pool) { (static_cast<lookup_pool*>(pool.get())->*run)(); },
+            shared_from_this());
+        return true;
+    } catch (const std::system_error& e) {
+        no_thread_ = e.code();
+    } catch (const std::bad_alloc&) {
+        no_thread_ = std::make_error_code(std::errc::not_enough_memory);
+    }
+    return false;
+}
+
+clock::time_point lookup_pool::now() const noexcept {
+    return options_.cache.now != nullptr ? options_.cache.now() : clock::now();
+}
+
+std::shared_ptr<flight> lookup_pool::joined(std::string_view key) {
+    const auto found = by_key_.find(key);
+    if (found == by_key_.end())
+        return nullptr;
+    ++counts_.shared;
+    found->second->waiters.fetch_add(1, std::memory_order_relaxed);
+    return found->second->self_;
+}
+
+std::shared_ptr<flight> lookup_pool::join(std::string_view key) {
+    const std::lock_guard guard(mutex_);
+    if (options_.cache.entries != 0) {
+        if (auto kept = cache_.find(key, now())) {
+            ++counts_.cache_hits;
+            kept->waiters.fetch_add(1, std::memory_order_relaxed);
+            return kept;
+        }
+        ++counts_.cache_misses;
+    }
+    return joined(key);
+}
+
+std::shared_ptr<flight> lookup_pool::begin(std::shared_ptr<flight> f, const std::string& doing) {
+    {
+        const std::lock_guard guard(mutex_);
+        if (auto other = joined(f->key))
+            return other;
+        if (closed_)
+            throw error(errc::closed, doing);
+        if (queue_.size() >= coming()) {
+            mark_stuck(clock::now());
+            if (threads_ < allowed() && start<&lookup_pool::work>()) {
+                ++starting_;
+                ++threads_;
+            } else if (threads_ == 0) {
+                throw error(no_thread_, doing + ", on a new thread");
+            } else if (queue_.size() - coming() >= options_.queue) {
+                ++counts_.refused;
+                throw error(std::make_error_code(std::errc::resource_unavailable_try_again),
+                            doing + ": " + std::to_string(options_.queue) +
+                                " look-ups wait for a thread already");
+            }
+        }
+        by_key_.emplace(f->key, f.get());
+        f->asked_ = clock::now();
+        f->waiters.store(1, std::memory_order_relaxed);
+        f->self_ = f;
+        queue_.push(*f);
+        ensure_watch();
+    }
+    wake_.notify_one();
+    return f;
+}
+
+void lookup_pool::leave(flight& f) noexcept {
+    if (f.waiters.fetch_sub(1, std::memory_order_acq_rel) != 1 || f.ready())
+        return;
+    std::shared_ptr<flight> last;
+    const std::lock_guard guard(mutex_);
+    if (f.phase_ != flight::phase::queued || f.waiters.load(std::memory_order_relaxed) != 0)
+        return;
+    queue_.remove(f);
+    by_key_.erase(f.key);
+    f.phase_ = flight::phase::done;
+    last = std::move(f.self_);
+    ++counts_.withdrawn;
+}
+
+// ---- Threads ----------------------------------------------------------------------------------
+
+/// As many look-ups again as are stuck may be under way: where many hang, the number of threads
+/// doubles until those that do not hang get their turn.
+unsigned lookup_pool::allowed() const noexcept {
+    const unsigned threads = std::max(options_.threads, 1U);
+    return std::min(std::max(threads, stuck_) + stuck_, threads + options_.stuck);
+}
+
+void lookup_pool::mark_stuck(clock::time_point now) noexcept {
+    while (first_fresh_ != nullptr && add(first_fresh_->begun_, options_.stuck_after) <= now) {
+        first_fresh_->stuck_ = true;
+        ++stuck_;
+        first_fresh_ = first_fresh_->next_;
+    }
+}
+
+/// Starts threads for those who wait, where there may be more.
+void lookup_pool::reinforce() noexcept {
+    mark_stuck(clock::now());
+    while (queue_.size() > coming() && threads_ < allowed() && start<&lookup_pool::work>()) {
+        ++starting_;
+        ++threads_;
+    }
+}
+
+/// Somebody has to see it when a look-up gets stuck that others wait behind.
+void lookup_pool::ensure_watch() noexcept {
+    if (!watched_ && needs_watch())
+        watched_ = start<&lookup_pool::watch>();
+}
+
+bool lookup_pool::needs_watch() const noexcept {
+    return !closed_ && queue_.size() > coming() && first_fresh_ != nullptr &&
+           threads_ < std::max(options_.threads, 1U) + options_.stuck;
+}
+
+void lookup_pool::watch() noexcept {
+    std::unique_lock lock(mutex_);
+    for (reinforce(); needs_watch(); reinforce())
+        watch_.wait_until(lock, add(first_fresh_->begun_, options_.stuck_after));
+    watched_ = false;
+}
+
+void lookup_pool::work() noexcept {
+    std::unique_lock lock(mutex_);
+    --starting_;
+    for (;;) {
+        ++idle_;
+        wake_.wait_for(lock, options_.idle, [&] { return queue_.first() != nullptr || closed_; });
+        --idle_;
+        flight* const next = queue_.first();
+        if (next == nullptr || threads_ > allowed())
+            break;
+        std::shared_ptr<flight> f = begin_next(*next);
+        std::shared_ptr<name_source> source = options_.source;
+        lock.unlock();
+        f->ask(*source);
+        source.reset();
+        lock.lock();
+        const bool awaited = finish(*f);
+        lock.unlock();
+        if (awaited)
+            f->complete();
+        f.reset();
+        lock.lock();
+    }
+    --threads_;
+    if (queue_.first() != nullptr) // this one was woken for it, and is one too many
+        wake_.notify_one();
+}
+
+std::shared_ptr<flight> lookup_pool::begin_next(flight& f) noexcept {
+    queue_.remove(f);
+    f.phase_ = flight::phase::running;
+    f.begun_ = clock::now();
+    running_.push(f);
+    if (first_fresh_ == nullptr)
+        first_fresh_ = &f;
+    mark_stuck(f.begun_);
+    ensure_watch();
+    return f.self_;
+}
+
+/// False when the pool was closed meanwhile.
+bool lookup_pool::finish(flight& f) noexcept {
+    if (f.phase_ == flight::phase::done)
+        return false;
+    if (f.stuck_)
+        --stuck_;
+    else if (first_fresh_ == &f)
+        first_fresh_ = f.next_;
+    running_.remove(f);
+    by_key_.erase(f.key);
+    f.phase_ = flight::phase::done;
+    const std::error_code code = f.code();
+    ++counts_.finished;
+    counts_.failed += code ? 1U : 0U;
+    const auto took =
+        std::chrono::floor<std::chrono::microseconds>(clock::now() - f.asked_).count();
+    const auto slot = static_cast<std::size_t>(std::bit_width(static_cast<std::uint64_t>(took)));
+    ++counts_.latency[std::min(slot, counts_.latency.size() - 1)];
+    if (options_.cache.entries != 0 && (!code || lasts(code)))
+        keep(f, code ? options_.cache.negative : options_.cache.positive);
+    f.self_.reset();
+    return true;
+}
+
+void lookup_pool::keep(flight& f, std::chrono::nanoseconds lifetime) noexcept {
+    try {
+        cache_.insert(f.self_, add(now(), lifetime));
+        f.cached_ = true;
+        cache_.trim(options_.cache.entries);
+    } catch (const std::bad_alloc&) { // then it is not kept
+    }
+}
+
+// ---- From outside -----------------------------------------------------------------------------
+
+void lookup_pool::configure(resolver_options options) {
+    options.source = or_c_library(std::move(options.source));
+    {
+        const std::lock_guard guard(mutex_);
+        if (options.source != options_.source)
+            cache_.trim(0);
+        std::swap(options_, options);
+        cache_.trim(options_.cache.entries);
+        reinforce();
+        ensure_watch();
+    }
+    wake_.notify_all(); // `idle` and `stuck_after` may be shorter now
+    watch_.notify_all();
+}
+
+resolver_statistics lookup_pool::statistics() {
+    const std::lock_guard guard(mutex_);
+    mark_stuck(clock::now());
+    resolver_statistics s = counts_;
+    s.threads = threads_;
+    s.idle = idle_;
+    s.stuck = stuck_;
+    s.in_flight = running_.size();
+    s.queued = queue_.size();
+    s.cache_entries = cache_.size();
+    return s;
+}
+
+void lookup_pool::clear_cache() {
+    const std::lock_guard guard(mutex_);
+    cache_.trim(0);
+}
+
+void lookup_pool::close() noexcept {
+    std::shared_ptr<flight> awaited; // a list by `then_`
+    {
+        const std::lock_guard guard(mutex_);
+        closed_ = true;
+        cache_.trim(0);
+        by_key_.clear();
+        first_fresh_ = nullptr;
+        stuck_ = 0;
+        for (flight_list* list : {&queue_, &running_})
+            while (flight* f = list->first()) {
+                list->remove(*f);
+                f->phase_ = flight::phase::done;
+                f->then_ = std::exchange(awaited, std::move(f->self_));
+            }
+    }
+    wake_.notify_all();
+    watch_.notify_all();
+    while (awaited != nullptr) {
+        const std::shared_ptr<flight> f = std::exchange(awaited, std::move(awaited->then_));
+        f->closed.store(true, std::memory_order_relaxed); // published by complete()
+        f->complete();
+    }
+}
+
+} // namespace gyre::detail

@@ -1,0 +1,261 @@
+#include <gyre/resolver/name_source.hpp>
+#include <gyre/resolver/numeric.hpp>
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <array>
+#include <cstring>
+#include <span>
+
+namespace gyre::detail {
+namespace {
+
+/// What glibc makes of hints that leave the type or the protocol open, in its order. A protocol of
+/// -1 is any; those without `common` have to be asked for.
+struct kind_of_socket {
+    int type;
+    int protocol;
+    bool common;
+};
+constexpr kind_of_socket kinds[] = {
+    {SOCK_STREAM, IPPROTO_TCP, true},
+    {SOCK_DGRAM, IPPROTO_UDP, true},
+    {SOCK_DCCP, IPPROTO_DCCP, false},
+    {SOCK_DGRAM, IPPROTO_UDPLITE, false},
+    {SOCK_STREAM, IPPROTO_SCTP, false},
+    {SOCK_SEQPACKET, IPPROTO_SCTP, false},
+    {SOCK_RAW, -1, true},
+};
+
+/// Those that ask for nothing but what is here.
+constexpr int plain_flags =
+    AI_PASSIVE | AI_CANONNAME | AI_NUMERICHOST | AI_NUMERICSERV | AI_V4MAPPED | AI_ALL;
+
+const kind_of_socket* find_kind(const address_info_hints& hints) noexcept {
+    const auto* const fits = std::ranges::find_if(kinds, [&](const kind_of_socket& k) {
+        return (hints.type == 0 || hints.type == k.type) &&
+               (hints.protocol == 0 || k.protocol == -1 || hints.protocol == k.protocol);
+    });
+    return fits != std::end(kinds) ? fits : nullptr;
+}
+
+/// Four decimal numbers, the form that nearly all are written in.
+std::optional<in_addr> read_quad(std::string_view text) noexcept {
+    std::uint32_t ip = 0;
+    const char* at = text.data();
+    const char* const end = at + text.size();
+    for (int part = 0; part < 4; ++part) {
+        if (part != 0 && (at == end || *at++ != '.'))
+            return std::nullopt;
+        unsigned value = 0;
+        const char* const begin = at;
+        for (; at != end && *at >= '0' && *at <= '9' && at - begin < 3; ++at)
+            value = value * 10 + static_cast<unsigned>(*at - '0');
+        if (at == begin || value > 255 || (*begin == '0' && at - begin > 1))
+            return std::nullopt;
+        ip = ip << 8 | value;
+    }
+    return at == end ? std::optional(in_addr{htonl(ip)}) : std::nullopt;
+}
+
+/// A text that is short enough to be a numeric address, with a NUL behind it.
+struct terminated {
+    explicit terminated(std::string_view text) noexcept {
+        std::memcpy(bytes.data(), text.data(), text.size());
+        bytes[text.size()] = '\0';
+    }
+    static constexpr std::size_t longest = 63;
+    std::array<char, longest + 1> bytes;
+};
+
+/// Also the older forms: 127.1, 0x7f.1, 2130706433. inet_aton(3) stops at a blank: none gets there.
+std::optional<in_addr> read_ipv4(std::string_view text) noexcept {
+    if (text.empty() || text[0] < '0' || text[0] > '9' || text.size() > terminated::longest)
+        return std::nullopt;
+    if (const auto quad = read_quad(text))
+        return quad;
+    in_addr ip;
+    if (text.find_first_not_of("0123456789abcdefABCDEFxX.") != text.npos ||
+        ::inet_aton(terminated(text).bytes.data(), &ip) == 0)
+        return std::nullopt;
+    return ip;
+}
+
+std::optional<in6_addr> read_ipv6(std::string_view text) noexcept {
+    in6_addr ip;
+    if (text.size() > terminated::longest ||
+        ::inet_pton(AF_INET6, terminated(text).bytes.data(), &ip) != 1)
+        return std::nullopt;
+    return ip;
+}
+
+address make_address(const in_addr& ip, std::uint16_t port) noexcept {
+    return address::ipv4(ntohl(ip.s_addr), port);
+}
+address make_address(const in6_addr& ip, std::uint16_t port) {
+    return address::ipv6(std::as_bytes(std::span(ip.s6_addr)), port);
+}
+
+/// Whether an address of this family may answer these hints, as another family where need be.
+int make_fit(const in_addr& ip, std::uint16_t port, const address_info_hints& hints,
+             address& made) {
+    if (hints.family != AF_INET6) {
+        made = make_address(ip, port);
+        return 0;
+    }
+    if ((hints.flags & AI_V4MAPPED) == 0)
+        return EAI_ADDRFAMILY;
+    in6_addr mapped{};
+    mapped.s6_addr[10] = mapped.s6_addr[11] = 0xff;
+    std::memcpy(&mapped.s6_addr[12], &ip, sizeof ip);
+    made = make_address(mapped, port);
+    return 0;
+}
+int make_fit(const in6_addr& ip, std::uint16_t port, const address_info_hints& hints,
+             address& made) {
+    if (hints.family != AF_INET) {
+        made = make_address(ip, port);
+        return 0;
+    }
+    if (!IN6_IS_ADDR_V4MAPPED(&ip))
+        return EAI_ADDRFAMILY;
+    in_addr inner;
+    std::memcpy(&inner, &ip.s6_addr[12], sizeof inner);
+    made = make_address(inner, port);
+    return 0;
+}
+
+/// One entry for each type of socket that the hints leave open.
+void add_entries(const kind_of_socket& first, const address_info_hints& hints,
+                 std::string_view canonical_name, const address& at,
+                 std::vector<address_info>& found) {
+    const auto add = [&](const kind_of_socket& k) {
+        address_info& entry = found.emplace_back();
+        entry.family = at.family();
+        entry.type = k.type;
+        entry.protocol = k.protocol == -1 ? hints.protocol : k.protocol;
+        entry.address = at;
+    };
+    if (hints.type != 0 || hints.protocol != 0) {
+        found.reserve(1);
+        add(first);
+    } else {
+        found.reserve(3);
+        for (const kind_of_socket& k : kinds)
+            if (k.common)
+                add(k);
+    }
+    if (!canonical_name.empty())
+        found.front().canonical_name = canonical_name;
+}
+
+/// With a scope: which of them mean something is glibc's to say.
+int ask_for_scoped(std::string_view host, std::uint16_t port, address_info_hints hints,
+                   std::vector<address_info>& found) {
+    hints.flags |= AI_NUMERICHOST | AI_NUMERICSERV;
+    const bool raw = hints.type == SOCK_RAW; // for which it refuses any service
+    auto answer = name_source().name_source::getaddrinfo(std::string(host),
+                                                         raw ? "" : std::to_string(port), hints);
+    if (!answer)
+        return answer.error().category() == address_info_category() ? answer.error().value()
+                                                                    : EAI_NONAME;
+    found = *std::move(answer);
+    return 0;
+}
+
+} // namespace
+
+service_number read_service(std::string_view text) noexcept {
+    const std::size_t blanks = text.find_first_not_of(" \t\n\v\f\r");
+    text.remove_prefix(blanks != text.npos ? blanks : text.size());
+    const bool negative = text.starts_with('-');
+    if (negative || text.starts_with('+'))
+        text.remove_prefix(1);
+    unsigned value = 0;
+    for (const char c : text) {
+        if (c < '0' || c > '9')
+            return {};
+        value = std::min(value * 10 + static_cast<unsigned>(c - '0'), 65536U);
+    }
+    return {!text.empty(), !text.empty() && !negative && value <= 65535,
+            static_cast<std::uint16_t>(value)};
+}
+
+std::optional<int> numeric_addresses(std::string_view host, std::string_view service,
+                                     const address_info_hints& hints,
+                                     std::vector<address_info>& found) {
+    // In the order in which glibc complains, ports that are none apart.
+    const service_number number = read_service(service);
+    if (number.is_number && !number.is_port)
+        return EAI_SERVICE;
+    if (host.empty() && service.empty())
+        return EAI_NONAME;
+    if ((hints.flags & ~plain_flags) != 0 || host == "*" || service == "*")
+        return std::nullopt;
+    if (host.empty() && (hints.flags & AI_CANONNAME) != 0)
+        return EAI_BADFLAGS;
+    if (!service.empty() && !number.is_number) {
+        if ((hints.flags & AI_NUMERICSERV) != 0)
+            return EAI_NONAME;
+        return std::nullopt;
+    }
+    if (hints.family != AF_UNSPEC && hints.family != AF_INET && hints.family != AF_INET6)
+        return EAI_FAMILY;
+    const kind_of_socket* const kind = find_kind(hints);
+    if (kind == nullptr)
+        return hints.type != 0 ? EAI_SOCKTYPE : EAI_SERVICE;
+    if ((hints.type != 0 || hints.protocol != 0) && kind->type == SOCK_RAW && !service.empty())
+        return EAI_SERVICE;
+
+    address at;
+    if (host.empty()) {
+        if (hints.family == AF_UNSPEC) // which family comes first?
+            return std::nullopt;
+        const bool any = (hints.flags & AI_PASSIVE) != 0;
+        if (hints.family == AF_INET)
+            at = address::ipv4(any ? INADDR_ANY : INADDR_LOOPBACK, number.port);
+        else
+            at = any ? address::any_ipv6(number.port) : address::loopback_ipv6(number.port);
+        add_entries(*kind, hints, {}, at, found);
+        return 0;
+    }
+    int eai = EAI_NONAME;
+    if (const auto four = read_ipv4(host)) {
+        eai = make_fit(*four, number.port, hints, at);
+    } else if (!host.contains(':')) {
+        if ((hints.flags & AI_NUMERICHOST) != 0)
+            return EAI_NONAME;
+        return std::nullopt;
+    } else if (host.contains('%')) {
+        return ask_for_scoped(host, number.port, hints, found);
+    } else if (const auto six = read_ipv6(host)) {
+        eai = make_fit(*six, number.port, hints, at);
+    }
+    if (eai == 0)
+        add_entries(*kind, hints, (hints.flags & AI_CANONNAME) != 0 ? host : std::string_view(), at,
+                    found);
+    return eai;
+}
+
+bool is_ascii(std::string_view text) noexcept {
+    return std::ranges::all_of(text, [](char c) { return (c & 0x80) == 0; });
+}
+
+int check_host_name(std::string_view name, int flags) noexcept {
+    if (!is_ascii(name)) // the limits are those of what it is encoded to
+        return (flags & AI_IDN) != 0 ? 0 : EAI_NONAME;
+    if (name.ends_with('.'))
+        name.remove_suffix(1);
+    if (name.size() > 253)
+        return EAI_NONAME;
+    for (std::size_t begin = 0;;) {
+        const std::size_t end = std::min(name.find('.', begin), name.size());
+        if (end == begin || end - begin > 63)
+            return EAI_NONAME;
+        if (end == name.size())
+            return 0;
+        begin = end + 1;
+    }
+}
+
+} // namespace gyre::detail
