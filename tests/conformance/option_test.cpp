@@ -79,6 +79,16 @@ TEST_P(Option, OfEverySocketGivesBackWhatWasSet) {
     ROUND_TRIP(s, option::receive_low_water, 100);
     set_and_get(s, "receive_buffer", option::receive_buffer, 10000, 20000);
     set_and_get(s, "send_buffer", option::send_buffer, 10000, 20000);
+    const int beyond = 1 << 28; // of net.core.rmem_max and wmem_max
+    if (!thrown_by([&] { s.set(option::receive_buffer_forced, beyond); })) {
+        EXPECT_EQ(s.get(option::receive_buffer), 2 * beyond);
+    }
+    if (!thrown_by([&] { s.set(option::send_buffer_forced, beyond); })) {
+        EXPECT_EQ(s.get(option::send_buffer), 2 * beyond);
+    }
+    ROUND_TRIP(s, option::lock_filter, true);
+    EXPECT_EQ(thrown_by([&] { s.set(option::lock_filter, false); }),
+              std::errc::operation_not_permitted);
     ROUND_TRIP(s, option::bind_interface, static_cast<int>(if_nametoindex("lo")));
     EXPECT_EQ(s.get(option::type), SOCK_DGRAM);
     EXPECT_EQ(s.get(option::domain), AF_INET);
@@ -504,6 +514,8 @@ TEST_P(Option, TcpInfoTellsOfTheConnection) {
 
 TEST_P(Option, Md5SignaturesLetThoseInWhoKnowTheKey) {
     ::tcp_md5sig signature{};
+    signature.tcpm_flags = TCP_MD5SIG_FLAG_PREFIX;
+    signature.tcpm_prefixlen = 8;
     const gyre::address local = gyre::address::loopback_ipv4(0);
     std::memcpy(&signature.tcpm_addr, local.data(), local.size());
     signature.tcpm_keylen = 6;
@@ -511,7 +523,7 @@ TEST_P(Option, Md5SignaturesLetThoseInWhoKnowTheKey) {
     gyre::socket listener = make_listener(stream_kind::tcp);
     gyre::socket client = tcp();
     if (const std::error_code code =
-            thrown_by([&] { listener.set(option::tcp::md5_signature, signature); }))
+            thrown_by([&] { listener.set(option::tcp::md5_signature_of_network, signature); }))
         GTEST_SKIP() << "no signatures: " << code.message();
     client.set(option::tcp::md5_signature, signature);
     run([&]() -> gyre::task<> {
