@@ -1,7 +1,6 @@
-#include <gyre/core/backend.hpp>
-#include <gyre/core/loop.hpp>
 #include <gyre/io/address_text.hpp>
 #include <gyre/io/host.hpp>
+#include <gyre/io/kernel.hpp>
 
 #include <netinet/in.h>
 #include <unistd.h>
@@ -16,8 +15,7 @@ namespace {
 /// What `ask(kernel, fd)`, 0 or -errno, says of a new IPv6 socket.
 template <class Ask>
 bool try_ipv6(const char* doing, Ask ask) {
-    loop* const here = loop::current();
-    detail::system_calls& kernel = here != nullptr ? here->kernel() : detail::system_calls::real();
+    detail::system_calls& kernel = detail::kernel();
     const int fd = kernel.open(AF_INET6, SOCK_STREAM, 0);
     if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM)
         detail::throw_error(fd, doing);

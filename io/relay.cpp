@@ -1,7 +1,7 @@
 #include <gyre/core/backend.hpp>
 #include <gyre/core/combine.hpp>
-#include <gyre/core/loop.hpp>
 #include <gyre/core/sleep.hpp>
+#include <gyre/io/kernel.hpp>
 #include <gyre/io/relay.hpp>
 
 #include <algorithm>
@@ -11,21 +11,13 @@
 #include <string>
 
 namespace gyre {
-
-struct detail::relay_end {
-    static descriptor* of(const socket& s) noexcept { return s.descriptor_; }
-};
-
 namespace {
+
+using detail::kernel;
 
 constexpr int pipe_size = 1 << 20;
 constexpr std::size_t copy_size = std::size_t{64} << 10;
 constexpr std::size_t turn_size = std::size_t{1} << 20; // then others have their turn
-
-detail::system_calls& kernel() noexcept {
-    loop* here = loop::current();
-    return here != nullptr ? here->kernel() : detail::system_calls::real();
-}
 
 class pipe {
 public:
@@ -54,7 +46,7 @@ private:
 class readiness : public detail::operation {
 public:
     readiness(detail::opcode which, const socket& s) noexcept
-        : operation(which, detail::relay_end::of(s)) {}
+        : operation(which, detail::socket_access::of(s)) {}
     int await_resume() const noexcept { return result; }
 };
 
@@ -165,10 +157,8 @@ private:
 
     static std::string name(const socket& s) {
         address peer;
-        socklen_t size = address::capacity();
-        if (s.fileno() < 0 || kernel().peer_name(s.fileno(), peer.data(), size) < 0)
+        if (detail::get_name(&detail::system_calls::peer_name, s.fileno(), peer) != 0)
             return "a closed connection";
-        peer.resize(size);
         return peer.to_string();
     }
 

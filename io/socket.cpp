@@ -254,18 +254,14 @@ void socket::shutdown(int how) {
 address socket::getsockname() const {
     const int fd = require_fd("getsockname");
     address name;
-    socklen_t size = address::capacity();
-    check(kernel().local_name(fd, name.data(), size), "getsockname");
-    name.resize(size);
+    check(detail::get_name(&detail::system_calls::local_name, fd, name), "getsockname");
     return name;
 }
 
 address socket::getpeername() const {
     const int fd = require_fd("getpeername");
     address name;
-    socklen_t size = address::capacity();
-    check(kernel().peer_name(fd, name.data(), size), "getpeername");
-    name.resize(size);
+    check(detail::get_name(&detail::system_calls::peer_name, fd, name), "getpeername");
     return name;
 }
 

@@ -27,7 +27,6 @@ class send_many_operation;
 class send_segments_operation;
 
 namespace detail {
-struct relay_end;
 struct stream_state;
 struct socket_access;
 } // namespace detail
@@ -297,7 +296,6 @@ public:
 
 private:
     friend class accept_operation;
-    friend struct detail::relay_end;
     friend struct detail::stream_state;
     friend class fd_watch;
     friend socket fromfd(int fd, int family, int type, int protocol);

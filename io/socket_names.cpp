@@ -1,4 +1,3 @@
-#include <gyre/io/address.hpp>
 #include <gyre/io/kernel.hpp>
 #include <gyre/io/socket_names.hpp>
 
@@ -73,16 +72,10 @@ std::string kind_of_socket(int family, int type, int protocol) {
 
 std::string name_of_connection(const descriptor& d) {
     address name;
-    socklen_t size = address::capacity();
-    if (d.fd >= 0 && kernel().peer_name(d.fd, name.data(), size) == 0) {
-        name.resize(size);
+    if (get_name(&system_calls::peer_name, d.fd, name) == 0)
         return name.to_string();
-    }
-    size = address::capacity();
-    if (d.fd >= 0 && kernel().local_name(d.fd, name.data(), size) == 0) {
-        name.resize(size);
+    if (get_name(&system_calls::local_name, d.fd, name) == 0)
         return "the peer of " + name.to_string();
-    }
     return "a closed socket";
 }
 

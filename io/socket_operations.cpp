@@ -33,10 +33,8 @@ std::string detail::describe(const operation& op) {
     case opcode::poll_write: break; // see above
     case opcode::accept: {
         address name;
-        socklen_t size = address::capacity();
-        if (d.fd < 0 || kernel().local_name(d.fd, name.data(), size) != 0)
+        if (get_name(&system_calls::local_name, d.fd, name) != 0)
             return "accept";
-        name.resize(size);
         return "accept on " + name.to_string();
     }
     case opcode::connect: return "connect to " + name_of(static_cast<const named_operation&>(op));
