@@ -1,7 +1,6 @@
-#include <gyre/core/backend.hpp>
 #include <gyre/core/error.hpp>
-#include <gyre/core/loop.hpp>
 #include <gyre/io/ancillary.hpp>
+#include <gyre/io/kernel.hpp>
 
 #include <algorithm>
 #include <linux/errqueue.h>
@@ -106,9 +105,7 @@ std::size_t detail::count_passed(const std::byte* control, std::size_t size) noe
 }
 
 void detail::close_passed(const void* control, std::size_t size) noexcept {
-    loop* const here = loop::current();
-    system_calls& kernel = here != nullptr ? here->kernel() : system_calls::real();
-    kernel.close_passed(control, size);
+    kernel().close_passed(control, size);
 }
 
 void ancillary::close_received() noexcept {
@@ -229,6 +226,17 @@ std::optional<zero_copy_range> ancillary::zero_copy_done() const {
 
 // ---- Writing ----------------------------------------------------------------------------------
 
+void detail::write_piece(std::byte* place, int level, int type, const void* bytes,
+                         std::size_t size) noexcept {
+    cmsghdr h{};
+    h.cmsg_len = cmsg_len(size);
+    h.cmsg_level = level;
+    h.cmsg_type = type;
+    std::memcpy(place, &h, sizeof h);
+    if (size > 0)
+        std::memcpy(place + header_size, bytes, size);
+}
+
 void ancillary::append(int level, int type, const_buffer bytes) {
     const std::size_t at = detail::cmsg_align(size_);
     const std::size_t needed = cmsg_len(bytes.size()); // the padding of the last may be missing
@@ -236,16 +244,9 @@ void ancillary::append(int level, int type, const_buffer bytes) {
         throw error(std::make_error_code(std::errc::no_buffer_space),
                     "append " + std::to_string(needed) + " bytes to ancillary data that hold " +
                         std::to_string(size_) + " of at most " + std::to_string(capacity_));
-    std::byte* const place = memory_.get() + at;
     const std::size_t end = std::min(at + cmsg_space(bytes.size()), capacity_);
     std::memset(memory_.get() + size_, 0, end - size_);
-    cmsghdr h{};
-    h.cmsg_len = needed;
-    h.cmsg_level = level;
-    h.cmsg_type = type;
-    std::memcpy(place, &h, sizeof h);
-    if (bytes.size() > 0)
-        std::memcpy(place + header_size, bytes.data(), bytes.size());
+    detail::write_piece(memory_.get() + at, level, type, bytes.data(), bytes.size());
     size_ = end;
 }
 

@@ -274,6 +274,10 @@ private:
 
 namespace detail {
 
+/// A piece as the kernel reads it: cmsg_len(size) bytes from `place` on, without its padding.
+void write_piece(std::byte* place, int level, int type, const void* bytes,
+                 std::size_t size) noexcept;
+
 /// Takes the descriptors out of a control message; what does not fit stays. How many.
 std::size_t take_passed(std::byte* control, std::size_t size, std::span<owned_fd> to) noexcept;
 /// How many there are.

@@ -19,15 +19,8 @@ send_fds_operation::send_fds_operation(detail::descriptor* d, const_buffer b,
     if (!fds.empty() && b.size() == 0 && d != nullptr && d->type == SOCK_STREAM)
         refuse("no data to carry the descriptors: the kernel would lose them");
     set_flags(flags);
-    cmsghdr h{};
-    h.cmsg_len = cmsg_len(fds.size_bytes());
-    h.cmsg_level = SOL_SOCKET;
-    h.cmsg_type = SCM_RIGHTS;
-    const std::size_t used = cmsg_space(fds.size_bytes());
-    std::fill_n(control_.data(), used, std::byte{});
-    std::memcpy(control_.data(), &h, sizeof h);
-    if (!fds.empty())
-        std::memcpy(control_.data() + cmsg_len(0), fds.data(), fds.size_bytes());
+    std::fill_n(control_.data(), cmsg_space(fds.size_bytes()), std::byte{});
+    detail::write_piece(control_.data(), SOL_SOCKET, SCM_RIGHTS, fds.data(), fds.size_bytes());
 }
 
 std::size_t send_fds_operation::await_resume() {

@@ -10,12 +10,7 @@ send_segments_operation::send_segments_operation(detail::descriptor* d, const_bu
                                                  int flags) noexcept
     : socket_operation(detail::opcode::send_msg, d, const_cast<std::byte*>(b.data()), b.size()),
       to_(to) {
-    cmsghdr h{};
-    h.cmsg_len = cmsg_len(sizeof each);
-    h.cmsg_level = IPPROTO_UDP;
-    h.cmsg_type = UDP_SEGMENT;
-    std::memcpy(control_.data(), &h, sizeof h);
-    std::memcpy(control_.data() + cmsg_len(0), &each, sizeof each);
+    detail::write_piece(control_.data(), IPPROTO_UDP, UDP_SEGMENT, &each, sizeof each);
     set_flags(flags);
 }
 
