@@ -326,7 +326,10 @@ void loop::go_on_other(operation& op) noexcept {
 }
 
 bool loop::begin_waiting(operation& op, int why) noexcept {
-    return !current_->wait_for(op, why) || current_->suspend(op);
+    if (current_->wait_for(op, why)) [[likely]]
+        return current_->suspend(op);
+    op.state = phase::idle; // the kernel would not watch the descriptor: it has not begun
+    return true;
 }
 
 bool loop::wait_for(operation& op, int why) noexcept {

@@ -1,3 +1,4 @@
+#include "../support/refuse.hpp"
 #include "../support/sockets.hpp"
 #include "../support/system_call_count.hpp"
 
@@ -8,6 +9,7 @@
 #include <array>
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace {
@@ -26,6 +28,35 @@ protected:
         EXPECT_EQ(in_child(f, GetParam()), "");
     }
 };
+
+// ---- No more watches (epoll(7), max_user_watches) ----------------------------------------------
+
+std::string recv_without_watches(gyre::backend_kind backend) {
+    gyre::loop_options o;
+    o.backend = backend;
+    gyre::loop loop(o);
+    auto [a, b] = make_unix_pair(SOCK_STREAM);
+    if (!refuse(SYS_epoll_ctl, ENOSPC))
+        return no_filters;
+    std::string wrong;
+    const auto recv = [&]() -> gyre::task<> {
+        std::array<std::byte, 8> memory;
+        for (int i = 0; i < 3; ++i) {
+            const std::error_code code = co_await outcome(a.recv(memory).within(1ms));
+            if (code != std::errc::no_space_on_device && code != gyre::errc::timed_out)
+                wrong += "it ended with: " + code.message() + "; ";
+        }
+        co_await b.send("x");
+        if (co_await a.recv(memory) != 1)
+            wrong += "what needs no wait does not go; ";
+    };
+    loop.run(recv());
+    return wrong;
+}
+
+TEST_P(Overload, WithNoWatchesLeftWhatHasToWaitFailsAndTheSocketStaysAsItWas) {
+    expect_in_child(recv_without_watches, GetParam());
+}
 
 // ---- No descriptors left (A1) ------------------------------------------------------------------
 
