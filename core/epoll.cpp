@@ -144,8 +144,8 @@ void epoll_backend::close_all() noexcept {
 
 // A full buffer, an end, an error, or no buffer.
 int epoll_backend::recv_unusual(operation& op, ssize_t n) noexcept {
-    if (op.size == 0)
-        return detail::attempt(op);
+    if (op.size == 0 && op.target->type == SOCK_STREAM && (n >= 0 || errno == EAGAIN))
+        return 0; // the kernel says the one or the other, depending on the family
     return n >= 0 ? static_cast<int>(n) : after_failure(op);
 }
 

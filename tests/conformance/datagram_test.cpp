@@ -106,6 +106,16 @@ TEST_P(Udp, ReceivingIntoNothingTakesADatagram) {
 }
 
 // D4
+TEST_P(Udp, ReceivingIntoNothingTakesNoMoreThanOneDatagram) {
+    auto [a, b] = make_udp_pair();
+    run([&]() -> gyre::task<> {
+        co_await b.sendto("one", a.getsockname());
+        co_await b.sendto("two", a.getsockname());
+        EXPECT_EQ(co_await a.recv(gyre::buffer(nullptr, 0)), 0U);
+        EXPECT_EQ(received(co_await a.recv(memory).within(5s)), "two");
+    });
+}
+
 TEST_P(Udp, AConnectedSocketHearsOnlyItsPeerButMaySendElsewhere) {
     auto [a, b] = make_udp_pair();
     gyre::socket stranger = gyre::socket::open(AF_INET, SOCK_DGRAM);
