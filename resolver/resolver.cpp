@@ -254,12 +254,14 @@ task<address> first_address(task<addresses> t) {
 task<host_entry> look_up_host(std::shared_ptr<lookup_pool> pool, std::string host,
                               task<addresses> forward) {
     co_await std::move(forward);
-    co_return co_await look_up(std::move(pool), host_question{std::move(host)});
+    auto next = look_up(std::move(pool), host_question{std::move(host)}); // not braced in co_await
+    co_return co_await std::move(next);
 }
 
 task<host_entry> look_up_reverse(std::shared_ptr<lookup_pool> pool, task<addresses> forward) {
     const addresses found = co_await std::move(forward);
-    co_return co_await look_up(std::move(pool), reverse_question{found.front().address});
+    auto next = look_up(std::move(pool), reverse_question{found.front().address});
+    co_return co_await std::move(next);
 }
 
 std::string best_name(host_entry entry) {
