@@ -40,53 +40,55 @@ const kind_of_socket* find_kind(const address_info_hints& hints) noexcept {
 }
 
 /// Four decimal numbers, the form that nearly all are written in.
-std::optional<in_addr> read_quad(std::string_view text) noexcept {
-    std::uint32_t ip = 0;
+bool read_quad(std::string_view text, in_addr& ip) noexcept {
+    std::uint32_t bytes = 0;
     const char* at = text.data();
     const char* const end = at + text.size();
     for (int part = 0; part < 4; ++part) {
         if (part != 0 && (at == end || *at++ != '.'))
-            return std::nullopt;
-        unsigned value = 0;
+            return false;
         const char* const begin = at;
-        for (; at != end && *at >= '0' && *at <= '9' && at - begin < 3; ++at)
-            value = value * 10 + static_cast<unsigned>(*at - '0');
+        unsigned value = 0;
+        for (unsigned digit = 0; at != end; ++at) {
+            digit = static_cast<unsigned char>(*at) - unsigned{'0'};
+            if (digit > 9 || value > 25)
+                break;
+            value = value * 10 + digit;
+        }
         if (at == begin || value > 255 || (*begin == '0' && at - begin > 1))
-            return std::nullopt;
-        ip = ip << 8 | value;
+            return false;
+        bytes = bytes << 8 | value;
     }
-    return at == end ? std::optional(in_addr{htonl(ip)}) : std::nullopt;
+    ip.s_addr = htonl(bytes);
+    return at == end;
 }
 
-/// A text that is short enough to be a numeric address, with a NUL behind it.
-struct terminated {
-    explicit terminated(std::string_view text) noexcept {
-        std::memcpy(bytes.data(), text.data(), text.size());
-        bytes[text.size()] = '\0';
+/// A text that is short enough to be a numeric address, with a NUL behind it and none in it.
+class terminated {
+public:
+    explicit terminated(std::string_view text) noexcept
+        : good_(text.size() < bytes_.size() && !text.contains('\0')) {
+        if (good_)
+            *std::ranges::copy(text, bytes_.data()).out = '\0';
     }
-    static constexpr std::size_t longest = 63;
-    std::array<char, longest + 1> bytes;
+    const char* c_str() const noexcept { return good_ ? bytes_.data() : ""; }
+
+private:
+    bool good_;
+    std::array<char, 64> bytes_;
 };
 
 /// Also the older forms: 127.1, 0x7f.1, 2130706433. inet_aton(3) stops at a blank: none gets there.
-std::optional<in_addr> read_ipv4(std::string_view text) noexcept {
-    if (text.empty() || text[0] < '0' || text[0] > '9' || text.size() > terminated::longest)
-        return std::nullopt;
-    if (const auto quad = read_quad(text))
-        return quad;
-    in_addr ip;
-    if (text.find_first_not_of("0123456789abcdefABCDEFxX.") != text.npos ||
-        ::inet_aton(terminated(text).bytes.data(), &ip) == 0)
-        return std::nullopt;
-    return ip;
+bool read_ipv4(std::string_view text, in_addr& ip) noexcept {
+    if (read_quad(text, ip))
+        return true;
+    return !text.empty() && text[0] >= '0' && text[0] <= '9' &&
+           text.find_first_not_of("0123456789abcdefABCDEFxX.") == text.npos &&
+           ::inet_aton(terminated(text).c_str(), &ip) != 0;
 }
 
-std::optional<in6_addr> read_ipv6(std::string_view text) noexcept {
-    in6_addr ip;
-    if (text.size() > terminated::longest ||
-        ::inet_pton(AF_INET6, terminated(text).bytes.data(), &ip) != 1)
-        return std::nullopt;
-    return ip;
+bool read_ipv6(std::string_view text, in6_addr& ip) noexcept {
+    return ::inet_pton(AF_INET6, terminated(text).c_str(), &ip) == 1;
 }
 
 address make_address(const in_addr& ip, std::uint16_t port) noexcept {
@@ -96,62 +98,55 @@ address make_address(const in6_addr& ip, std::uint16_t port) {
     return address::ipv6(std::as_bytes(std::span(ip.s6_addr)), port);
 }
 
-/// Whether an address of this family may answer these hints, as another family where need be.
-int make_fit(const in_addr& ip, std::uint16_t port, const address_info_hints& hints,
-             address& made) {
-    if (hints.family != AF_INET6) {
-        made = make_address(ip, port);
-        return 0;
+/// One entry for each type of socket that the hints leave open.
+int give(const kind_of_socket& first, const address_info_hints& hints, std::string_view host,
+         const address& at, std::vector<address_info>& found) {
+    const bool one = hints.type != 0 || hints.protocol != 0;
+    found.reserve(one ? 1 : 3);
+    for (const kind_of_socket* k = &first; k != std::end(kinds); ++k) {
+        if (!one && !k->common)
+            continue;
+        address_info& entry = found.emplace_back();
+        entry.family = at.family();
+        entry.type = k->type;
+        entry.protocol = k->protocol == -1 ? hints.protocol : k->protocol;
+        entry.address = at;
+        if (one)
+            break;
     }
+    if ((hints.flags & AI_CANONNAME) != 0)
+        found.front().canonical_name = host;
+    return 0;
+}
+
+/// The same, of an address that may have to become one of the other family.
+int give(const kind_of_socket& first, const address_info_hints& hints, std::string_view host,
+         const in_addr& ip, std::uint16_t port, std::vector<address_info>& found) {
+    if (hints.family != AF_INET6)
+        return give(first, hints, host, make_address(ip, port), found);
     if ((hints.flags & AI_V4MAPPED) == 0)
         return EAI_ADDRFAMILY;
     in6_addr mapped{};
     mapped.s6_addr[10] = mapped.s6_addr[11] = 0xff;
     std::memcpy(&mapped.s6_addr[12], &ip, sizeof ip);
-    made = make_address(mapped, port);
-    return 0;
+    return give(first, hints, host, make_address(mapped, port), found);
 }
-int make_fit(const in6_addr& ip, std::uint16_t port, const address_info_hints& hints,
-             address& made) {
-    if (hints.family != AF_INET) {
-        made = make_address(ip, port);
-        return 0;
-    }
+int give(const kind_of_socket& first, const address_info_hints& hints, std::string_view host,
+         const in6_addr& ip, std::uint16_t port, std::vector<address_info>& found) {
+    if (hints.family != AF_INET)
+        return give(first, hints, host, make_address(ip, port), found);
     if (!IN6_IS_ADDR_V4MAPPED(&ip))
         return EAI_ADDRFAMILY;
     in_addr inner;
     std::memcpy(&inner, &ip.s6_addr[12], sizeof inner);
-    made = make_address(inner, port);
-    return 0;
-}
-
-/// One entry for each type of socket that the hints leave open.
-void add_entries(const kind_of_socket& first, const address_info_hints& hints,
-                 std::string_view canonical_name, const address& at,
-                 std::vector<address_info>& found) {
-    const auto add = [&](const kind_of_socket& k) {
-        address_info& entry = found.emplace_back();
-        entry.family = at.family();
-        entry.type = k.type;
-        entry.protocol = k.protocol == -1 ? hints.protocol : k.protocol;
-        entry.address = at;
-    };
-    if (hints.type != 0 || hints.protocol != 0) {
-        found.reserve(1);
-        add(first);
-    } else {
-        found.reserve(3);
-        for (const kind_of_socket& k : kinds)
-            if (k.common)
-                add(k);
-    }
-    if (!canonical_name.empty())
-        found.front().canonical_name = canonical_name;
+    return give(first, hints, host, make_address(inner, port), found);
 }
 
 /// With a scope: which of them mean something is glibc's to say.
 int ask_for_scoped(std::string_view host, std::uint16_t port, address_info_hints hints,
                    std::vector<address_info>& found) {
+    if (host.contains('\0'))
+        return EAI_NONAME;
     hints.flags |= AI_NUMERICHOST | AI_NUMERICSERV;
     const bool raw = hints.type == SOCK_RAW; // for which it refuses any service
     auto answer = name_source().name_source::getaddrinfo(std::string(host),
@@ -184,7 +179,7 @@ service_number read_service(std::string_view text) noexcept {
 std::optional<int> numeric_addresses(std::string_view host, std::string_view service,
                                      const address_info_hints& hints,
                                      std::vector<address_info>& found) {
-    // In the order in which glibc complains, ports that are none apart.
+    // In the order in which glibc complains, save for ports that are none.
     const service_number number = read_service(service);
     if (number.is_number && !number.is_port)
         return EAI_SERVICE;
@@ -207,34 +202,30 @@ std::optional<int> numeric_addresses(std::string_view host, std::string_view ser
     if ((hints.type != 0 || hints.protocol != 0) && kind->type == SOCK_RAW && !service.empty())
         return EAI_SERVICE;
 
-    address at;
     if (host.empty()) {
         if (hints.family == AF_UNSPEC) // which family comes first?
             return std::nullopt;
         const bool any = (hints.flags & AI_PASSIVE) != 0;
         if (hints.family == AF_INET)
-            at = address::ipv4(any ? INADDR_ANY : INADDR_LOOPBACK, number.port);
-        else
-            at = any ? address::any_ipv6(number.port) : address::loopback_ipv6(number.port);
-        add_entries(*kind, hints, {}, at, found);
-        return 0;
+            return give(*kind, hints, host,
+                        address::ipv4(any ? INADDR_ANY : INADDR_LOOPBACK, number.port), found);
+        return give(*kind, hints, host,
+                    make_address(any ? in6addr_any : in6addr_loopback, number.port), found);
     }
-    int eai = EAI_NONAME;
-    if (const auto four = read_ipv4(host)) {
-        eai = make_fit(*four, number.port, hints, at);
-    } else if (!host.contains(':')) {
+    in_addr four;
+    if (read_ipv4(host, four))
+        return give(*kind, hints, host, four, number.port, found);
+    if (!host.contains(':')) {
         if ((hints.flags & AI_NUMERICHOST) != 0)
             return EAI_NONAME;
         return std::nullopt;
-    } else if (host.contains('%')) {
-        return ask_for_scoped(host, number.port, hints, found);
-    } else if (const auto six = read_ipv6(host)) {
-        eai = make_fit(*six, number.port, hints, at);
     }
-    if (eai == 0)
-        add_entries(*kind, hints, (hints.flags & AI_CANONNAME) != 0 ? host : std::string_view(), at,
-                    found);
-    return eai;
+    if (host.contains('%'))
+        return ask_for_scoped(host, number.port, hints, found);
+    in6_addr six;
+    if (!read_ipv6(host, six))
+        return EAI_NONAME;
+    return give(*kind, hints, host, six, number.port, found);
 }
 
 bool is_ascii(std::string_view text) noexcept {

@@ -10,7 +10,7 @@
 namespace gyre::detail {
 
 /// What getaddrinfo(3) says where there is nothing to look up: 0 and what is `found`, or an EAI_*;
-/// nullopt where it has to be asked. Neither text holds a NUL.
+/// nullopt where it has to be asked. A text with a NUL in it finds nothing.
 std::optional<int> numeric_addresses(std::string_view host, std::string_view service,
                                      const address_info_hints& hints,
                                      std::vector<address_info>& found);

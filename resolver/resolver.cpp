@@ -223,24 +223,23 @@ std::error_code eai(int number) {
 
 using addresses = std::vector<address_info>;
 
-task<addresses> look_up_addresses(std::shared_ptr<lookup_pool> pool, std::string_view host,
+task<addresses> look_up_addresses(const std::shared_ptr<lookup_pool>& pool, std::string_view host,
                                   std::string_view service, const address_info_hints& hints) {
+    addresses found;
+    const auto known = detail::numeric_addresses(host, service, hints, found);
+    if (known == 0)
+        return answered(std::move(found));
     if (has_nul(host) || has_nul(service))
         return refuse_nul<addresses>(look_up_of(host, service));
-    addresses found;
-    if (const auto known = detail::numeric_addresses(host, service, hints, found)) {
-        if (*known == 0)
-            return answered(std::move(found));
+    if (known)
         return failed<addresses>(eai(*known), look_up_of(host, service));
-    }
     if (!host.empty())
         if (const int wrong = detail::check_host_name(host, hints.flags); wrong != 0)
             return failed<addresses>(
                 eai(wrong),
                 look_up_of(host, service) +
                     (detail::is_ascii(host) ? "" : ", which is not ASCII (see AI_IDN)"));
-    return look_up(std::move(pool),
-                   address_question{std::string(host), std::string(service), hints});
+    return look_up(pool, address_question{std::string(host), std::string(service), hints});
 }
 
 constexpr address_info_hints ipv4_streams{.family = AF_INET, .type = SOCK_STREAM};

@@ -192,6 +192,16 @@ TEST_F(NumericHost, APortThatIsNoneIsAnErrorAndDoesNotWrap) {
             EXPECT_EQ(at_once(names_, {host, service, {}}), refused) << host << ' ' << service;
 }
 
+TEST_F(NumericHost, ANulInItIsAnInvalidArgumentAndNotItsEnd) {
+    const answer refused{{}, make_error_code(std::errc::invalid_argument)};
+    for (const std::string host : {"127.0.0.1", "127.1", "::1", "fe80::1%lo", "", "localhost"})
+        for (const int flags : std::initializer_list<int>{0, AI_NUMERICHOST}) {
+            EXPECT_EQ(at_once(names_, {host + '\0', "80", {.flags = flags}}), refused) << host;
+            EXPECT_EQ(at_once(names_, {host + '\0' + ".test", "", {.flags = flags}}), refused);
+            EXPECT_EQ(at_once(names_, {host, std::string("80\0", 3), {.flags = flags}}), refused);
+        }
+}
+
 TEST_F(NumericHost, IsAskedForWhereOnlyOthersKnow) {
     const auto asks = [&](const question& q) { return !at_once(names_, q).has_value(); };
     EXPECT_TRUE(asks({"example.test", "80", {}}));
