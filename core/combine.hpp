@@ -34,7 +34,6 @@ protected:
     std::tuple<std::optional<storable_t<await_result_t<Awaitables>>>...> results_;
     promise_base* started_[sizeof...(Awaitables)] = {}; // to be compared only
 
-private:
     template <std::size_t... I>
     void start(std::index_sequence<I...>) {
         ((started_[I] = &keep<await_result_t<Awaitables>>(std::get<I>(results_),
@@ -45,6 +44,7 @@ private:
          ...);
     }
 
+private:
     std::tuple<Awaitables...> awaitables_;
 };
 
@@ -160,6 +160,59 @@ private:
     bool expired_ = false;
 };
 
+/// One child, and between the awaiting chain and it a leaf that takes the first cancel.
+template <class Awaitable, class F>
+class shield_awaiter : public combination<shield_awaiter<Awaitable, F>, Awaitable> {
+public:
+    shield_awaiter(Awaitable&& a, F on_cancel)
+        : shield_awaiter::combination(std::move(a)), leaf_(*this),
+          on_cancel_(std::move(on_cancel)) {}
+    shield_awaiter(shield_awaiter&& other)
+        : shield_awaiter::combination(std::move(other)), leaf_(*this),
+          on_cancel_(std::move(other.on_cancel_)) {}
+
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> awaiting) {
+        context& of = context_of(awaiting);
+        this->start(std::index_sequence<0>());
+        this->join(awaiting, inside_);
+        outside_ = &of;
+        of.leaf = &leaf_;
+        if (of.cancelled)
+            leaf_.notify(leaf_, event::cancel);
+    }
+
+    await_result_t<Awaitable> await_resume() {
+        outside_->leaf = nullptr;
+        auto& result = std::get<0>(this->results_);
+        if (!result)
+            this->fail("shielded");
+        if constexpr (!std::is_void_v<await_result_t<Awaitable>>)
+            return give<await_result_t<Awaitable>>(*result);
+    }
+
+private:
+    struct leaf : work {
+        explicit leaf(shield_awaiter& s) noexcept : work(&on_event), shield(s) {}
+        static void on_event(work& w, event e) noexcept {
+            shield_awaiter& self = static_cast<leaf&>(w).shield;
+            if (e != event::cancel)
+                return;
+            if (std::exchange(self.told_, true))
+                self.inside_.cancel();
+            else
+                self.on_cancel_();
+        }
+        shield_awaiter& shield;
+    };
+
+    leaf leaf_;
+    F on_cancel_;
+    context inside_; // what the child believes to be the chain
+    context* outside_ = nullptr;
+    bool told_ = false;
+};
+
 } // namespace detail
 
 /// `auto [a, b] = co_await gyre::all(fetch(one), fetch(two));`
@@ -195,6 +248,20 @@ template <class Rep, class Period, class Awaitable>
 template <class Awaitable>
 [[nodiscard]] auto with_deadline(clock::time_point t, Awaitable a) {
     return detail::timeout_awaiter<Awaitable>(std::move(a), false, t.time_since_epoch().count());
+}
+
+/// `co_await gyre::shielded(serve(), [&] { listener.close(); });`
+///
+/// Lets something end in its own way: the first cancel of the awaiting chain calls `on_cancel()`
+/// instead of reaching `a`, at once where the chain is cancelled already. Only a second one reaches
+/// `a`, so that nothing is protected for ever (a loop that is destroyed asks again and again).
+/// Gives the result of `a`, or throws its failure. `on_cancel` runs within the call that cancels:
+/// it neither waits nor throws. It may come when `a` has just ended.
+template <class Awaitable, class F>
+[[nodiscard]] auto shielded(Awaitable a, F&& on_cancel) {
+    detail::check_closure<F>();
+    return detail::shield_awaiter<Awaitable, std::decay_t<F>>(std::move(a),
+                                                              std::forward<F>(on_cancel));
 }
 
 } // namespace gyre

@@ -21,6 +21,8 @@ class Combine : public on_each_backend<> {};
 GYRE_ON_EACH_BACKEND(Combine);
 class Timeout : public on_each_backend<> {};
 GYRE_ON_EACH_BACKEND(Timeout);
+class Shielded : public on_each_backend<> {};
+GYRE_ON_EACH_BACKEND(Shielded);
 class AsResult : public on_each_backend<> {};
 GYRE_ON_EACH_BACKEND(AsResult);
 
@@ -521,6 +523,150 @@ TEST_P(Timeout, MayBeMadeEarlierThanItIsAwaited) {
         co_await gyre::sleep_for(12ms); // its time begins with the await
         co_await std::move(limited);
     });
+}
+
+// ---- shielded ----------------------------------------------------------------------------------
+
+/// Starts `a` behind a shield that counts, and lets it run until it waits.
+template <class Awaitable>
+gyre::task<std::string> behind_a_shield(Awaitable a, int& told) {
+    co_return co_await ending(gyre::shielded(std::move(a), [&] { ++told; }));
+}
+
+TEST_P(Shielded, WithoutACancelItIsWhatItShields) {
+    run([]() -> gyre::task<> {
+        int told = 0;
+        int x = 1;
+        const auto tell = [&] { ++told; };
+        EXPECT_EQ(co_await gyre::shielded(after_turns(2, 5), tell), 5);
+        EXPECT_EQ(*co_await gyre::shielded(after_turns(1, std::make_unique<int>(7)), tell), 7);
+        EXPECT_EQ(&co_await gyre::shielded(pick(x), tell), &x);
+        co_await gyre::shielded(gyre::sleep_for(1us), tell);
+        EXPECT_EQ(co_await behind_a_shield(fail("own", 1), told), "own");
+        EXPECT_EQ(told, 0);
+    });
+}
+
+TEST_P(Shielded, TheFirstCancelIsToldAtOnceAndDoesNotReachTheChild) {
+    run([]() -> gyre::task<> {
+        int told = 0;
+        bool go = false;
+        const auto wait = [](const bool& until) -> gyre::task<> {
+            while (!until)
+                co_await gyre::sleep_for(1us);
+        };
+        gyre::future<std::string> f = gyre::loop::current()->start(behind_a_shield(wait(go), told));
+        co_await next_turn();
+        f.cancel();
+        co_await next_turn();
+        EXPECT_EQ(told, 1);
+        EXPECT_FALSE(f.ready());
+        go = true;
+        EXPECT_EQ(co_await f, "well");
+        EXPECT_EQ(told, 1);
+    });
+}
+
+TEST_P(Shielded, TheSecondCancelReachesTheChild) {
+    run([]() -> gyre::task<> {
+        int told = 0;
+        int cancelled = 0;
+        gyre::future<std::string> f =
+            gyre::loop::current()->start(behind_a_shield(wait_for_cancel(cancelled), told));
+        co_await next_turn();
+        f.cancel();
+        co_await next_turn();
+        EXPECT_EQ(cancelled, 0);
+        f.cancel();
+        EXPECT_EQ(co_await f, "cancelled");
+        EXPECT_EQ(told, 1);
+        EXPECT_EQ(cancelled, 1);
+    });
+}
+
+TEST_P(Shielded, InACancelledChainIsToldAtOnceAndRunsTheChildWhole) {
+    run([]() -> gyre::task<> {
+        int told = 0;
+        const auto late = [](int& n) -> gyre::task<std::string> {
+            co_await gyre::as_result(gyre::sleep_for(24h));
+            const std::string how = co_await behind_a_shield(gyre::sleep_for(1ms), n);
+            co_return how + ", then " + co_await ending(gyre::sleep_for(24h));
+        };
+        gyre::future<std::string> f = gyre::loop::current()->start(late(told));
+        co_await next_turn();
+        f.cancel();
+        EXPECT_EQ(co_await f, "well, then cancelled");
+        EXPECT_EQ(told, 1);
+    });
+}
+
+TEST_P(Shielded, WhatItCallsMayEndTheChild) {
+    run([]() -> gyre::task<> {
+        gyre::task_group* inside = nullptr;
+        const auto child = [&]() -> gyre::task<int> {
+            co_await gyre::with_group([&](gyre::task_group& g) -> gyre::task<> {
+                inside = &g;
+                g.spawn(never<int>());
+                co_return;
+            });
+            co_return 6;
+        };
+        const auto whole = [&]() -> gyre::task<int> {
+            co_return co_await gyre::shielded(child(), [&] { inside->cancel(); });
+        };
+        gyre::future<int> f = gyre::loop::current()->start(whole());
+        co_await next_turn();
+        f.cancel();
+        EXPECT_EQ(co_await f, 6);
+    });
+}
+
+TEST_P(Shielded, OthersOfItsRaceWaitForIt) {
+    run([]() -> gyre::task<> {
+        int told = 0;
+        bool ended = false;
+        const auto slow = [](bool& done) -> gyre::task<int> {
+            co_await gyre::sleep_for(2ms);
+            done = true;
+            co_return 1;
+        };
+        const auto shield = [&] { ++told; };
+        EXPECT_EQ(co_await gyre::race(after_turns(1, 2), gyre::shielded(slow(ended), shield)), 2);
+        EXPECT_TRUE(ended);
+        EXPECT_EQ(told, 1);
+        // A deadline cancels, too; what ends well in spite of it counts.
+        EXPECT_EQ(co_await gyre::with_timeout(1ms, gyre::shielded(slow(ended), shield)), 1);
+        EXPECT_EQ(told, 2);
+    });
+}
+
+TEST_P(Shielded, TheEndOfTheLoopEndsItAll) {
+    int told = 0;
+    int cancelled = 0;
+    {
+        gyre::loop loop(options());
+        const auto f = loop.start(behind_a_shield(wait_for_cancel(cancelled), told));
+        loop.run(turns(3));
+    }
+    EXPECT_EQ(told, 1);
+    EXPECT_EQ(cancelled, 1);
+}
+
+TEST_P(Shielded, WhatRefusesToEndIsDestroyedWithTheLoop) {
+    int told = 0;
+    const auto whole = std::make_shared<int>(0);
+    {
+        gyre::loop loop(options());
+        const auto refuse = [](std::shared_ptr<int>) -> gyre::task<> {
+            for (;;)
+                co_await gyre::as_result(gyre::sleep_for(24h));
+        };
+        const auto f = loop.start(behind_a_shield(refuse(whole), told));
+        loop.run(turns(3));
+        EXPECT_EQ(whole.use_count(), 2);
+    }
+    EXPECT_EQ(told, 1);
+    EXPECT_EQ(whole.use_count(), 1);
 }
 
 // ---- as_result ---------------------------------------------------------------------------------
