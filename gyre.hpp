@@ -27,4 +27,5 @@
 #include <gyre/resolver/gethostbyname.hpp>
 #include <gyre/resolver/getnameinfo.hpp>
 #include <gyre/resolver/getservbyname.hpp>
+#include <gyre/resolver/listener.hpp>
 #include <gyre/resolver/resolver.hpp>

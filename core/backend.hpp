@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <vector>
 
 /// The seam: all contact with the operating system. Nothing in io/ or resolver/ calls the kernel
@@ -78,6 +79,16 @@ public:
     /// Of a pipe. read(2).
     virtual int read(int fd, void* memory, std::size_t size) noexcept;
     virtual int close(int fd) noexcept;
+
+    // The file of a UNIX socket.
+
+    /// Of the path itself, also where it is a link. lstat(2).
+    virtual int look_at(const char* path, struct stat& what) noexcept;
+    virtual int remove(const char* path) noexcept;
+    virtual int change_mode(const char* path, mode_t mode) noexcept;
+    /// A folder, open and locked against others who do the same, until it is closed; -EWOULDBLOCK
+    /// while another has it. flock(2).
+    virtual int lock_folder(const char* path) noexcept;
 
     /// close(), which does not block either where SO_LINGER was set: then say so.
     int close_at_once(int fd, bool lingers) noexcept;

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <span>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -410,6 +411,29 @@ int system_calls::splice(int from, int to, std::size_t size) noexcept {
 
 int system_calls::read(int fd, void* memory, std::size_t size) noexcept {
     return call([&] { return ::read(fd, memory, size); });
+}
+
+int system_calls::look_at(const char* path, struct stat& what) noexcept {
+    return checked(::lstat(path, &what));
+}
+
+int system_calls::remove(const char* path) noexcept {
+    return checked(::unlink(path));
+}
+
+int system_calls::change_mode(const char* path, mode_t mode) noexcept {
+    return checked(::chmod(path, mode));
+}
+
+int system_calls::lock_folder(const char* path) noexcept {
+    const int fd = call([&] { return ::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+    if (fd < 0)
+        return fd;
+    if (const int r = call([&] { return ::flock(fd, LOCK_EX | LOCK_NB); }); r < 0) {
+        ::close(fd);
+        return r;
+    }
+    return fd;
 }
 
 system_calls& system_calls::real() noexcept {

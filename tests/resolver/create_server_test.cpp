@@ -1,14 +1,15 @@
 #include "../support/names.hpp"
 #include "../support/sockets.hpp"
 
+#include <gyre/io/tcp_option.hpp>
 #include <gyre/resolver/create_connection.hpp>
 #include <gyre/resolver/create_server.hpp>
 #include <gyre/resolver/getaddrinfo.hpp>
 
-#include <cstdlib>
-#include <filesystem>
+#include <cstdint>
+#include <set>
 #include <string>
-#include <unistd.h>
+#include <vector>
 
 namespace {
 
@@ -18,9 +19,10 @@ class CreateServer : public on_each_backend<> {};
 GYRE_ON_EACH_BACKEND(CreateServer);
 
 /// Whether a client gets through to the listener, and whom that sees.
-gyre::task<std::string> peer_through(gyre::socket& listener, gyre::address to) {
+template <class Listener> // or a socket
+gyre::task<std::string> peer_through(Listener& listener, gyre::address to) {
     gyre::socket client = co_await gyre::create_connection(to, {.timeout = 10s});
-    auto [peer, from] = co_await listener.accept().within(10s);
+    auto [peer, from] = co_await gyre::with_timeout(10s, listener.accept());
     push(client, "hello");
     std::array<std::byte, 8> memory;
     const std::size_t n = co_await peer.recv(memory);
@@ -28,7 +30,7 @@ gyre::task<std::string> peer_through(gyre::socket& listener, gyre::address to) {
 }
 
 /// How it failed, in words; "" when it did not.
-gyre::task<std::string> words(gyre::task<gyre::socket> t) {
+gyre::task<std::string> words(gyre::task<gyre::listener> t) {
     try {
         co_await std::move(t);
     } catch (const gyre::error& e) {
@@ -52,25 +54,109 @@ TEST_P(CreateServer, ListensWhereItIsToldToOnAPortThatTheKernelPicks) {
     });
 }
 
-TEST_P(CreateServer, ListensOnTheFirstAddressOfAName) {
-    let_name_be("here.test", {"127.0.0.2", "127.0.0.1"});
+std::vector<std::string> hosts_of(gyre::listener& l) {
+    std::vector<std::string> hosts;
+    for (const gyre::socket& s : l.sockets())
+        hosts.push_back(s.getsockname().host());
+    return hosts;
+}
+
+std::set<std::uint16_t> ports_of(gyre::listener& l) {
+    std::set<std::uint16_t> ports;
+    for (const gyre::socket& s : l.sockets())
+        ports.insert(s.getsockname().port());
+    return ports;
+}
+
+using hosts = std::vector<std::string>;
+
+TEST_P(CreateServer, ListensOnEachAddressOfANameAtOnePort) {
+    let_name_be("here.test", {"127.0.0.2", "::1", "127.0.0.1", "127.0.0.2"});
     run([]() -> gyre::task<> {
-        gyre::socket s = co_await gyre::create_server({.host = "here.test"});
-        EXPECT_EQ(s.getsockname().host(), "127.0.0.2");
-        gyre::socket l = co_await gyre::create_server({.host = "localhost"});
-        const std::string host = l.getsockname().host();
-        EXPECT_TRUE(host == "127.0.0.1" || host == "::1") << host;
+        gyre::listener l = co_await gyre::create_server({.host = "here.test"});
+        EXPECT_EQ(hosts_of(l), (hosts{"127.0.0.2", "::1", "127.0.0.1"})) << "each once";
+        EXPECT_EQ(ports_of(l).size(), 1U);
+        EXPECT_EQ(l.getsockname(), l.sockets()[0].getsockname());
+        for (gyre::socket& s : l.sockets()) {
+            const gyre::address at = s.getsockname();
+            EXPECT_NE(co_await peer_through(l, at), "nothing");
+        }
+        gyre::listener four =
+            co_await gyre::create_server({.host = "here.test", .family = AF_INET});
+        EXPECT_EQ(hosts_of(four), (hosts{"127.0.0.2", "127.0.0.1"}));
+        gyre::listener six =
+            co_await gyre::create_server({.host = "here.test", .family = AF_INET6});
+        EXPECT_EQ(hosts_of(six), hosts{"::1"});
     });
 }
 
-TEST_P(CreateServer, WithoutAHostListensOnEveryAddress) {
+TEST_P(CreateServer, WithoutAHostListensOnEveryAddressOfBothFamilies) {
     run([]() -> gyre::task<> {
-        gyre::socket four = co_await gyre::create_server(gyre::server_options{});
+        gyre::listener both = co_await gyre::create_server(gyre::server_options{});
+        EXPECT_EQ(hosts_of(both), (hosts{"0.0.0.0", "::"}));
+        EXPECT_EQ(ports_of(both).size(), 1U);
+        const std::uint16_t port = both.getsockname().port();
+        EXPECT_EQ(co_await peer_through(both, gyre::address::loopback_ipv4(port)), "127.0.0.1");
+        EXPECT_EQ(co_await peer_through(both, gyre::address::loopback_ipv6(port)), "::1");
+        gyre::socket four = co_await gyre::create_server({.family = AF_INET});
         EXPECT_EQ(four.getsockname().host(), "0.0.0.0");
-        gyre::socket both = co_await gyre::create_server({.dualstack = true});
-        EXPECT_EQ(both.getsockname().host(), "::");
-        const std::uint16_t port = four.getsockname().port();
-        EXPECT_EQ(co_await peer_through(four, gyre::address::loopback_ipv4(port)), "127.0.0.1");
+        gyre::socket six = co_await gyre::create_server({.family = AF_INET6});
+        EXPECT_TRUE(six.get(gyre::option::v6_only));
+        gyre::socket one = co_await gyre::create_server({.dualstack = true});
+        EXPECT_EQ(one.getsockname().host(), "::");
+        EXPECT_FALSE(one.get(gyre::option::v6_only));
+    });
+}
+
+TEST_P(CreateServer, LeavesOutAnAddressThatThisHostDoesNotHave) {
+    let_name_be("part.test", {"203.0.113.7", "127.0.0.1", "2001:db8::7"});
+    let_name_be("elsewhere.test", {"203.0.113.7", "2001:db8::7"});
+    run([]() -> gyre::task<> {
+        gyre::listener l = co_await gyre::create_server({.host = "part.test"});
+        EXPECT_EQ(hosts_of(l), hosts{"127.0.0.1"});
+        EXPECT_EQ(co_await outcome(gyre::create_server({.host = "elsewhere.test"})),
+                  std::errc::address_not_available);
+        const std::string said = co_await words(gyre::create_server({.host = "elsewhere.test"}));
+        EXPECT_NE(said.find("203.0.113.7:0"), said.npos) << said;
+    });
+}
+
+TEST_P(CreateServer, APortInUseAtOneOfTheAddressesClosesAllAndNamesThatOne) {
+    let_name_be("two.test", {"127.0.0.1", "127.0.0.2"});
+    run([]() -> gyre::task<> {
+        gyre::socket other = co_await gyre::create_server({.host = "127.0.0.2"});
+        const gyre::address at = other.getsockname();
+        const std::string said =
+            co_await words(gyre::create_server({.host = "two.test", .port = at.port()}));
+        EXPECT_NE(said.find(at.to_string()), said.npos) << said;
+        gyre::socket free = co_await gyre::create_server({.host = "127.0.0.1", .port = at.port()});
+    });
+}
+
+TEST_P(CreateServer, DeferAcceptAndBacklogAreThoseOfEachSocket) {
+    run([]() -> gyre::task<> {
+        gyre::listener l = co_await gyre::create_server({.defer_accept = 1s});
+        for (gyre::socket& s : l.sockets())
+            EXPECT_GE(s.get(gyre::option::tcp::defer_accept), 1s);
+    });
+}
+
+TEST_P(CreateServer, WhatIsNotOneSocketIsNotTakenForOne) {
+    run([]() -> gyre::task<> {
+        const auto take = []() -> gyre::task<> {
+            gyre::socket s = co_await gyre::create_server(gyre::server_options{});
+        };
+        std::string said;
+        try {
+            co_await take();
+        } catch (const gyre::error& e) {
+            EXPECT_EQ(e.code(), std::errc::invalid_argument);
+            said = e.what();
+        }
+        EXPECT_NE(said.find("0.0.0.0:"), said.npos) << said;
+        EXPECT_NE(said.find("[::]:"), said.npos) << said;
+        EXPECT_EQ(thrown_by([] { gyre::socket s = gyre::listener(); }),
+                  std::errc::invalid_argument);
     });
 }
 
@@ -226,23 +312,6 @@ TEST_P(CreateServer, ANulInTheNameIsAnInvalidArgument) {
         EXPECT_EQ(co_await outcome(gyre::create_server({.host = host})),
                   std::errc::invalid_argument);
     });
-}
-
-TEST_P(CreateServer, AUnixPathMustNotExistYet) {
-    std::string folder = (std::filesystem::temp_directory_path() / "gyre.XXXXXX").string();
-    ASSERT_NE(mkdtemp(folder.data()), nullptr);
-    const gyre::address at = gyre::address::unix_path(folder + "/socket");
-    run([&]() -> gyre::task<> {
-        gyre::socket s = co_await gyre::create_server(at);
-        EXPECT_EQ(co_await peer_through(s, at), "");
-        EXPECT_EQ(co_await outcome(gyre::create_server(at)), std::errc::address_in_use);
-        const std::string said = co_await words(gyre::create_server(at));
-        EXPECT_NE(said.find(at.to_string()), said.npos) << said;
-        s.close();
-        EXPECT_EQ(co_await outcome(gyre::create_server(at)), std::errc::address_in_use)
-            << "closing leaves the path";
-    });
-    std::filesystem::remove_all(folder);
 }
 
 TEST_P(CreateServer, CancellingItEndsTheLookUp) {
