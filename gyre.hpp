@@ -27,5 +27,6 @@
 #include <gyre/resolver/gethostbyname.hpp>
 #include <gyre/resolver/getnameinfo.hpp>
 #include <gyre/resolver/getservbyname.hpp>
+#include <gyre/resolver/inherited_sockets.hpp>
 #include <gyre/resolver/listener.hpp>
 #include <gyre/resolver/resolver.hpp>
