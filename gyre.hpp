@@ -30,3 +30,4 @@
 #include <gyre/resolver/inherited_sockets.hpp>
 #include <gyre/resolver/listener.hpp>
 #include <gyre/resolver/resolver.hpp>
+#include <gyre/resolver/serve.hpp>
