@@ -1,4 +1,5 @@
 #include <gyre/core/run.hpp>
+#include <gyre/core/signals_seen.hpp>
 #include <gyre/core/threads.hpp>
 
 #include <algorithm>
@@ -22,6 +23,8 @@ unsigned allowed_processors() noexcept {
 class crew {
 public:
     void work(const run_options& options, task<> (*make)(void*), void* factory) noexcept {
+        signals_seen signals = began_with_;
+        signals_seen::here = &signals;
         try {
             loop l(options.loop);
             future<> f = l.start(make(factory));
@@ -42,6 +45,7 @@ public:
         } catch (...) {
             fail(std::current_exception());
         }
+        signals_seen::here = nullptr;
     }
 
     /// The first failure cancels what has begun and what will.
@@ -62,6 +66,7 @@ public:
 private:
     std::mutex mutex_;
     std::vector<future<>*> running_;
+    const signals_seen began_with_ = current_signals();
     std::exception_ptr failure_;
 };
 

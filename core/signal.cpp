@@ -1,9 +1,13 @@
 #include <gyre/core/backend.hpp>
 #include <gyre/core/loop.hpp>
 #include <gyre/core/signal.hpp>
+#include <gyre/core/signals_seen.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <csignal>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <pthread.h>
@@ -12,6 +16,9 @@
 #include <vector>
 
 namespace gyre::detail {
+
+constinit thread_local signals_seen* signals_seen::here = nullptr;
+
 namespace {
 
 /// One await. Several loops may wait for a signal, but only one of them reads it.
@@ -27,6 +34,22 @@ public:
     void add(const std::shared_ptr<signal_waiter>& w) {
         std::lock_guard lock(mutex_);
         waiters_.push_back(w);
+        if (signals_seen::here == nullptr)
+            return;
+        for (int n = 1; n < NSIG && w->number == 0; ++n)
+            if (sigismember(&w->set, n) == 1 &&
+                signals_seen::here->up_to[index(n)] < read_[index(n)])
+                w->number = n;
+    }
+    /// This thread knows of it now.
+    void note(int number) {
+        std::lock_guard lock(mutex_);
+        if (signals_seen::here != nullptr)
+            signals_seen::here->up_to[index(number)] = read_[index(number)];
+    }
+    signals_seen so_far() {
+        std::lock_guard lock(mutex_);
+        return {read_};
     }
     void remove(const std::shared_ptr<signal_waiter>& w) noexcept {
         std::lock_guard lock(mutex_);
@@ -34,6 +57,7 @@ public:
     }
     void tell_others(const std::shared_ptr<signal_waiter>& reader) {
         std::lock_guard lock(mutex_);
+        ++read_[index(reader->number)];
         for (const auto& w : waiters_)
             if (w != reader && sigismember(&w->set, reader->number) == 1)
                 w->home->post([w, number = reader->number] {
@@ -45,8 +69,11 @@ public:
     }
 
 private:
+    static std::size_t index(int number) noexcept { return static_cast<std::size_t>(number); }
+
     std::mutex mutex_;
     std::vector<std::shared_ptr<signal_waiter>> waiters_;
+    std::array<std::uint64_t, NSIG> read_{}; // how often each number was
 };
 
 signal_registry& registry() {
@@ -104,22 +131,27 @@ task<int> wait_for_signal(sigset_t set) {
     } registered{self};
     registry().add(self);
 
-    for (;;) {
+    while (self->number == 0) {
         readable poll(file.d);
         self->waiting = &poll;
         const int result = co_await poll; // an lvalue: of anything else g++ awaits a copy
         self->waiting = nullptr;
         if (self->number != 0)
-            co_return self->number;
+            break;
         if (result < 0)
             throw_error(result, "wait for a signal");
         signalfd_siginfo info{};
         if (::read(file.d.fd, &info, sizeof info) == sizeof info) {
             self->number = static_cast<int>(info.ssi_signo);
             registry().tell_others(self);
-            co_return self->number;
         }
     }
+    registry().note(self->number);
+    co_return self->number;
+}
+
+signals_seen current_signals() noexcept {
+    return registry().so_far();
 }
 
 } // namespace gyre::detail

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <memory>
 #include <pthread.h>
+#include <semaphore>
 #include <unistd.h>
 #include <vector>
 
@@ -326,6 +327,31 @@ TEST_P(Signal, TheThreadsOfTheLibraryBlockAllAndTheirMakersNone) {
     EXPECT_EQ(network.start(count_blocked()).get(), 7);
     EXPECT_FALSE(is_blocked(SIGINT));
     EXPECT_FALSE(is_blocked(SIGTERM));
+}
+
+// A signal in the first moments of a server with several threads: each is to hear of it.
+TEST_P(Signal, OfTheThreadsOfARunReachesThoseTooThatWaitLater) {
+    block({SIGUSR1, SIGUSR2});
+    for (int round = 0; round < 3; ++round) {
+        std::atomic<bool> first = true;
+        std::counting_semaphore<> one_was_told(0);
+        gyre::run({.threads = 3, .loop = options()}, [&]() -> gyre::task<> {
+            if (first.exchange(false)) {
+                send_to_process(SIGUSR1);
+                EXPECT_EQ(co_await gyre::signal(SIGUSR1), SIGUSR1);
+                one_was_told.release(2);
+            } else {
+                one_was_told.acquire(); // only now it begins to wait
+                EXPECT_EQ(co_await gyre::with_timeout(patience, either()), SIGUSR1);
+            }
+            EXPECT_EQ(co_await outcome(gyre::with_timeout(2ms, either())), gyre::errc::timed_out)
+                << "once";
+        });
+    }
+    run([]() -> gyre::task<> {
+        EXPECT_EQ(co_await outcome(gyre::with_timeout(2ms, either())), gyre::errc::timed_out)
+            << "another run";
+    });
 }
 
 class SignalDeathTest : public Signal {
