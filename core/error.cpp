@@ -22,6 +22,7 @@ public:
         case errc::incomplete: return "The stream ended too early";
         case errc::too_long: return "Longer than the limit";
         case errc::not_found: return "Not found";
+        case errc::no_source: return "No source address of this family";
         }
         return "Unknown error " + std::to_string(value);
     }

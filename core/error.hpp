@@ -18,6 +18,7 @@ enum class errc : unsigned char {
     incomplete,    ///< the stream ended before all was there that was asked for
     too_long,      ///< a limit was passed before the end of what was asked for came
     not_found,     ///< no such entry in the database that was asked
+    no_source,     ///< create_connection: the address has another family than the source
 };
 
 /// The category of gyre::errc, named "gyre".

@@ -1,74 +1,188 @@
 #include <gyre/core/combine.hpp>
+#include <gyre/core/sleep.hpp>
+#include <gyre/io/ip_option.hpp>
 #include <gyre/resolver/create_connection.hpp>
 #include <gyre/resolver/getaddrinfo.hpp>
+#include <gyre/resolver/interleave.hpp>
 
-#include <string>
+#include <algorithm>
 
 namespace gyre {
 namespace {
 
-task<socket> connect_one(address to) {
+// Of an attempt that has not ended.
+constexpr std::errc in_progress = std::errc::operation_in_progress;
+
+bool never_left_this_host(const std::error_code& code) {
+    return code == errc::no_source || code == std::errc::address_family_not_supported ||
+           code == std::errc::network_unreachable || code == std::errc::address_not_available;
+}
+
+std::error_code reason_of(std::span<const connection_attempt> attempts) {
+    std::error_code reason = attempts.front().code;
+    for (const connection_attempt& a : attempts)
+        if (!never_left_this_host(a.code) || never_left_this_host(reason))
+            reason = a.code;
+    return reason;
+}
+
+// "connect to example.org:443: Deadline exceeded (192.0.2.1:443: no answer)"
+std::string describe(const std::string& to, const std::error_code& code,
+                     std::span<const connection_attempt> attempts) {
+    std::string list;
+    for (const connection_attempt& a : attempts)
+        list += (list.empty() ? "" : "; ") + a.address.to_string() + ": " +
+                (a.code == in_progress ? "no answer" : a.code.message());
+    return "connect to " + to + ": " + code.message() + (list.empty() ? "" : " (" + list + ')');
+}
+
+class connection_timeout final : public timeout_error {
+public:
+    connection_timeout(const std::string& to, std::span<const connection_attempt> attempts)
+        : timeout_error("connect to " + to),
+          text_(std::make_shared<std::string>(describe(to, code(), attempts))) {}
+    const char* what() const noexcept override { return text_->c_str(); }
+
+private:
+    std::shared_ptr<const std::string> text_;
+};
+
+// One call of create_connection: what its attempts share.
+struct connecting {
+    std::string to;
+    connection_options options;
+    std::vector<address> addresses = {};           // in the order of attempts
+    std::vector<connection_attempt> attempts = {}; // those that have begun
+    socket winner = {};
+};
+
+socket prepared(const address& to, const connection_options& options) {
+    const address& source = options.source;
+    if (!source.empty() && source.family() != to.family())
+        throw error(errc::no_source, "connect to " + to.to_string());
     socket s = socket::open(to.family(), SOCK_STREAM);
-    co_await s.connect(to).without_deadline();
-    co_return s;
+    if (options.prepare != nullptr)
+        options.prepare(s);
+    if (source.is_ipv4() || source.is_ipv6()) {
+        // Without a port, one that is free for this peer; with one, other peers do not keep it
+        // busy.
+        if (source.port() == 0)
+            s.set(option::ip::bind_address_no_port, true);
+        else
+            s.set(option::reuse_address, true);
+    }
+    if (!source.empty())
+        s.bind(source);
+    return s;
 }
 
-task<socket> connect_any(const std::string& host, std::uint16_t port, int family) {
-    if (const auto numeric = address::from_ip(host, port);
-        numeric && (family == AF_UNSPEC || family == numeric->family())) {
-        co_return co_await connect_one(*numeric);
+void begin_next(connecting& c, task_group& all);
+
+task<> attempt(connecting& c, task_group& all, std::size_t mine) {
+    const address to = c.addresses[mine];
+    const bool last = mine + 1 == c.addresses.size();
+    const auto next = [&] {
+        if (!last && c.attempts.size() == mine + 1)
+            begin_next(c, all);
+    };
+    const auto next_after_delay = [&]() -> task<> {
+        if (co_await as_result(sleep_for(c.options.happy_eyeballs_delay)))
+            next();
+    };
+    const auto limit = c.options.attempt_timeout.value_or(std::chrono::nanoseconds::max());
+    std::error_code failure;
+    try {
+        socket s = prepared(to, c.options);
+        co_await with_group([&](task_group& waits) -> task<> {
+            if (!last)
+                waits.spawn(next_after_delay());
+            failure = co_await s.connect_ex(to).within(limit);
+            waits.cancel();
+        });
+        if (!failure && !c.winner)
+            c.winner = std::move(s);
+    } catch (const std::system_error& e) {
+        failure = e.code();
     }
-    const address_info_hints hints{.family = family, .type = SOCK_STREAM};
+    if (!failure) {
+        all.cancel();
+    } else if (failure != errc::cancelled) {
+        c.attempts[mine].code = failure;
+        next();
+    }
+}
+
+void begin_next(connecting& c, task_group& all) {
+    const std::size_t i = c.attempts.size();
+    c.attempts.push_back({c.addresses[i], std::make_error_code(in_progress)});
+    all.spawn(attempt(c, all, i));
+}
+
+task<socket> connect(connecting& c) {
+    co_await with_group([&](task_group& all) -> task<> {
+        begin_next(c, all);
+        co_return;
+    });
+    if (c.winner)
+        co_return std::move(c.winner);
+    for (const connection_attempt& a : c.attempts)
+        if (a.code == in_progress)
+            throw error(errc::cancelled, "connect");
+    throw connection_error(c.to, std::move(c.attempts));
+}
+
+task<socket> look_up_and_connect(connecting& c, const std::string& host, std::uint16_t port) {
+    const address_info_hints hints{.family = c.options.family, .type = SOCK_STREAM};
     const std::string service = std::to_string(port);
-    std::exception_ptr failure;
-    for (const address_info& info : co_await getaddrinfo(host, service, hints)) {
-        try {
-            co_return co_await connect_one(info.address);
-        } catch (const error& e) {
-            if (e.code() == errc::cancelled)
-                throw;
-            failure = std::current_exception();
-        }
-    }
-    std::rethrow_exception(failure); // getaddrinfo never gives an empty list
-}
-
-task<socket> limited(task<socket> t, connection_options options) {
-    if (options.timeout)
-        co_return co_await with_timeout(*options.timeout, std::move(t));
-    co_return co_await t;
+    std::vector<address> found;
+    for (const address_info& info : co_await getaddrinfo(host, service, hints))
+        found.push_back(info.address);
+    c.addresses = detail::interleave(std::move(found), c.options.interleave);
+    co_return co_await connect(c);
 }
 
 // A deadline or a cancel may come at any step: what the caller knows is whom to connect to.
-[[noreturn]] void rethrow(const error& e, const std::string& to) {
-    if (e.code() == errc::timed_out || e.code() == errc::cancelled)
-        detail::throw_error(e.code(), "connect to " + to);
-    throw;
-}
-
-std::string name_of(const std::string& host, std::uint16_t port) {
-    const auto numeric = address::from_ip(host, port);
-    return numeric ? numeric->to_string() : host + ':' + std::to_string(port);
+task<socket> limited(connecting& c, task<socket> t) {
+    try {
+        if (c.options.timeout)
+            co_return co_await with_timeout(*c.options.timeout, std::move(t));
+        co_return co_await t;
+    } catch (const connection_error&) {
+        throw;
+    } catch (const timeout_error&) {
+        const bool known = c.attempts.size() == 1 && c.attempts[0].address.to_string() == c.to;
+        throw connection_timeout(c.to, known ? std::span<connection_attempt>() : c.attempts);
+    } catch (const error& e) {
+        if (e.code() == errc::cancelled)
+            throw error(e.code(), "connect to " + c.to);
+        throw;
+    }
 }
 
 task<socket> connect_host(std::string host, std::uint16_t port, connection_options options) {
-    try {
-        co_return co_await limited(connect_any(host, port, options.family), options);
-    } catch (const error& e) {
-        rethrow(e, name_of(host, port));
-    }
+    const auto numeric = address::from_ip(host, port);
+    connecting c{numeric ? numeric->to_string() : host + ':' + std::to_string(port), options};
+    if (numeric && (options.family == AF_UNSPEC || options.family == numeric->family()))
+        c.addresses = {*numeric};
+    task<socket> t = c.addresses.empty() ? look_up_and_connect(c, host, port) : connect(c);
+    co_return co_await limited(c, std::move(t));
 }
 
 task<socket> connect_address(address to, connection_options options) {
-    try {
-        co_return co_await limited(connect_one(to), options);
-    } catch (const error& e) {
-        rethrow(e, to.to_string());
-    }
+    connecting c{to.to_string(), options, {to}};
+    co_return co_await limited(c, connect(c));
 }
 
 } // namespace
 
+connection_error::connection_error(const std::string& to, std::vector<connection_attempt> attempts)
+    : error(reason_of(attempts), "connect to " + to) {
+    std::string text = attempts.size() == 1 ? describe(attempts[0].address.to_string(), code(), {})
+                                            : describe(to, code(), attempts);
+    told_ = std::make_shared<told>(std::move(attempts), std::move(text));
+}
+
+// The host is copied here, before the coroutine waits for anything.
 task<socket> create_connection(std::string_view host, std::uint16_t port,
                                connection_options options) {
     return connect_host(std::string(host), port, options);
