@@ -184,6 +184,25 @@ TEST_P(HappyEyeballs, WithoutTheDelayPassingTheFirstIsAlone) {
     });
 }
 
+std::vector<gyre::clock::time_point> begun;
+
+TEST_P(HappyEyeballs, AFailureOfAnEarlierOneBringsNoneBeforeTheDelay) {
+    const port p;
+    const auto silent = p.swallow("127.0.0.1");
+    const auto silent_too = p.swallow("127.0.0.2");
+    const auto silent_as_well = p.swallow("127.0.0.3");
+    let_name_be("earlier.test", {"127.0.0.1", "127.0.0.2", "127.0.0.3"});
+    begun.clear();
+    run([&]() -> gyre::task<> {
+        gyre::connection_options o{.attempt_timeout = 15ms, .happy_eyeballs_delay = 10ms};
+        o.prepare = [](gyre::socket&) { begun.push_back(gyre::clock::now()); };
+        co_await failure_of(gyre::create_connection("earlier.test", p.number, o));
+        CO_ASSERT_TRUE(begun.size() == 3);
+        for (std::size_t i = 1; i < begun.size(); ++i)
+            EXPECT_GE(begun[i] - begun[i - 1], o.happy_eyeballs_delay);
+    });
+}
+
 // ---- Who wins ----------------------------------------------------------------------------------
 
 TEST_P(HappyEyeballs, TheLosersAreClosedBeforeItReturns) {
