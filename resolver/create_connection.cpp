@@ -2,8 +2,8 @@
 #include <gyre/core/sleep.hpp>
 #include <gyre/io/ip_option.hpp>
 #include <gyre/resolver/create_connection.hpp>
-#include <gyre/resolver/getaddrinfo.hpp>
 #include <gyre/resolver/interleave.hpp>
+#include <gyre/resolver/resolver.hpp>
 
 #include <algorithm>
 
@@ -134,8 +134,9 @@ task<socket> connect(connecting& c) {
 task<socket> look_up_and_connect(connecting& c, const std::string& host, std::uint16_t port) {
     const address_info_hints hints{.family = c.options.family, .type = SOCK_STREAM};
     const std::string service = std::to_string(port);
+    resolver& names = c.options.resolver != nullptr ? *c.options.resolver : default_resolver();
     std::vector<address> found;
-    for (const address_info& info : co_await getaddrinfo(host, service, hints))
+    for (const address_info& info : co_await names.getaddrinfo(host, service, hints))
         found.push_back(info.address);
     c.addresses = detail::interleave(std::move(found), c.options.interleave);
     co_return co_await connect(c);

@@ -18,6 +18,8 @@
 
 namespace gyre {
 
+class resolver; // resolver.hpp
+
 struct connection_options {
     /// For all of it, the look-up of the name included. None: for ever.
     std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
@@ -37,6 +39,7 @@ struct connection_options {
     /// throws (an option that this family has not) is the reason why that attempt failed; any other
     /// exception ends them all.
     void (*prepare)(socket&) = nullptr;
+    gyre::resolver* resolver = nullptr; ///< who looks up the name; nullptr: default_resolver()
 };
 static_assert(std::is_trivially_destructible_v<connection_options>,
               "g++ 12 destroys twice what a braced argument of an awaited call holds");

@@ -3,9 +3,12 @@
 
 #include <gyre/io/ip_option.hpp>
 #include <gyre/resolver/create_connection.hpp>
+#include <gyre/resolver/name_source.hpp>
+#include <gyre/resolver/resolver.hpp>
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -139,6 +142,27 @@ TEST_P(HappyEyeballs, AThousandAddressesAreTriedInOrder) {
         const gyre::socket listener = p.listen(addresses.back());
         gyre::socket s = co_await gyre::create_connection("thousand.test", p.number);
         EXPECT_EQ(s.getpeername().host(), addresses.back());
+    });
+}
+
+struct only_127_0_0_9 : gyre::name_source {
+    answer<std::vector<gyre::address_info>> getaddrinfo(const std::string&,
+                                                        const std::string& service,
+                                                        const gyre::address_info_hints&) override {
+        const auto number = static_cast<std::uint16_t>(std::stoi(service));
+        return {{{AF_INET, SOCK_STREAM, IPPROTO_TCP, "", at("127.0.0.9", number)}}};
+    }
+};
+
+TEST_P(HappyEyeballs, TheResolverOfTheOptionsIsAsked) {
+    const port p;
+    const gyre::socket listener = p.listen("127.0.0.9");
+    let_name_fail("asked.test", EAI_NONAME);
+    gyre::resolver names({.source = std::make_shared<only_127_0_0_9>()});
+    run([&]() -> gyre::task<> {
+        gyre::socket s =
+            co_await gyre::create_connection("asked.test", p.number, {.resolver = &names});
+        EXPECT_EQ(s.getpeername(), at("127.0.0.9", p.number));
     });
 }
 
@@ -305,12 +329,12 @@ TEST_P(HappyEyeballs, ATimeoutTellsWhatWasTried) {
 }
 
 TEST_P(HappyEyeballs, ATimeoutOfTheLookUpNamesTheHostOnly) {
-    const held_name held("held.test");
-    run([]() -> gyre::task<> {
-        const failure f =
-            co_await failure_of(gyre::create_connection("held.test", 443, {.timeout = 5ms}));
+    const std::string host = fresh_name();
+    const held_name held(host);
+    run([&]() -> gyre::task<> {
+        const failure f = co_await failure_of(gyre::create_connection(host, 443, {.timeout = 5ms}));
         EXPECT_TRUE(f.timeout_error);
-        EXPECT_EQ(f.text, "connect to held.test:443: Deadline exceeded");
+        EXPECT_EQ(f.text, "connect to " + host + ":443: Deadline exceeded");
     });
 }
 

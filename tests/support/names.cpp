@@ -1,5 +1,6 @@
 #include "names.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <dlfcn.h>
@@ -44,6 +45,11 @@ void let_name_be(const std::string& name, std::vector<std::string> addresses) {
 void let_name_fail(const std::string& name, int eai) {
     std::lock_guard lock(all().mutex);
     all().names[name] = {.addresses = {}, .eai = eai};
+}
+
+std::string fresh_name() {
+    static std::atomic<int> made = 0;
+    return "fresh" + std::to_string(++made) + ".test";
 }
 
 held_name::held_name(std::string name) : name_(std::move(name)) {

@@ -13,6 +13,10 @@ void let_name_be(const std::string& name, std::vector<std::string> addresses);
 /// Looking it up fails with this EAI_*.
 void let_name_fail(const std::string& name, int eai);
 
+/// A name that nothing else looks up. A held one should be such: who joined a look-up of it that
+/// had begun before gets that one's answer.
+std::string fresh_name();
+
 /// While this lives, looking up `name` does not return. Then it has the address 127.0.0.1.
 class held_name {
 public:
