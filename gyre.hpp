@@ -22,6 +22,7 @@
 #include <gyre/io/stream.hpp>
 #include <gyre/io/wait.hpp>
 #include <gyre/resolver/create_connection.hpp>
+#include <gyre/resolver/create_datagram_endpoint.hpp>
 #include <gyre/resolver/create_server.hpp>
 #include <gyre/resolver/getaddrinfo.hpp>
 #include <gyre/resolver/gethostbyname.hpp>

@@ -1,9 +1,9 @@
 #include <gyre/core/combine.hpp>
 #include <gyre/core/sleep.hpp>
 #include <gyre/io/ip_option.hpp>
+#include <gyre/resolver/addresses_of.hpp>
 #include <gyre/resolver/create_connection.hpp>
 #include <gyre/resolver/interleave.hpp>
-#include <gyre/resolver/resolver.hpp>
 
 #include <algorithm>
 
@@ -133,12 +133,8 @@ task<socket> connect(connecting& c) {
 
 task<socket> look_up_and_connect(connecting& c, const std::string& host, std::uint16_t port) {
     const address_info_hints hints{.family = c.options.family, .type = SOCK_STREAM};
-    const std::string service = std::to_string(port);
-    resolver& names = c.options.resolver != nullptr ? *c.options.resolver : default_resolver();
-    std::vector<address> found;
-    for (const address_info& info : co_await names.getaddrinfo(host, service, hints))
-        found.push_back(info.address);
-    c.addresses = detail::interleave(std::move(found), c.options.interleave);
+    c.addresses = detail::interleave(
+        co_await detail::addresses_of(c.options.resolver, host, port, hints), c.options.interleave);
     co_return co_await connect(c);
 }
 
@@ -163,10 +159,7 @@ task<socket> limited(connecting& c, task<socket> t) {
 task<socket> connect_host(std::string host, std::uint16_t port, connection_options options) {
     const auto numeric = address::from_ip(host, port);
     connecting c{numeric ? numeric->to_string() : host + ':' + std::to_string(port), options};
-    if (numeric && (options.family == AF_UNSPEC || options.family == numeric->family()))
-        c.addresses = {*numeric};
-    task<socket> t = c.addresses.empty() ? look_up_and_connect(c, host, port) : connect(c);
-    co_return co_await limited(c, std::move(t));
+    co_return co_await limited(c, look_up_and_connect(c, host, port));
 }
 
 task<socket> connect_address(address to, connection_options options) {
