@@ -37,6 +37,7 @@ def have_nc():
 needs_nc = unittest.skipUnless(have_nc(), "nc of netcat-openbsd is not installed")
 needs_socat = unittest.skipUnless(shutil.which("socat"), "socat is not installed")
 needs_ping = unittest.skipUnless(shutil.which("ping"), "ping of iputils is not installed")
+needs_getent = unittest.skipUnless(shutil.which("getent"), "getent is not installed")
 needs_curl = unittest.skipUnless(shutil.which("curl"), "curl is not installed")
 
 
@@ -772,6 +773,145 @@ class FileServer(Case):
     def test_wrong_options_are_one_line(self):
         self.refused(example("file_server", LOOPBACK[0]), 2, "usage: file_server")
         self.refused(example("file_server", LOOPBACK[0], "/nowhere"), 1, "file_server: ")
+
+
+class Resolve(Case):
+    NAMES = ("localhost", "127.0.0.1", "::1", socket.gethostname())
+
+    @needs_getent
+    def test_prints_what_getent_does(self):
+        for name in self.NAMES:
+            with self.subTest(name):
+                theirs = subprocess.run(["getent", "ahosts", name], capture_output=True,
+                                        text=True, timeout=PATIENCE)
+                ours = example("resolve", name)
+                self.assertEqual((ours.returncode, ours.stdout),
+                                 (theirs.returncode, theirs.stdout), (theirs, ours))
+
+    @needs_getent
+    def test_reverse_prints_what_getent_hosts_does(self):
+        theirs = subprocess.run(["getent", "hosts", "127.0.0.1"], capture_output=True,
+                                text=True, timeout=PATIENCE)
+        ours = example("resolve", "--reverse", "127.0.0.1")
+        self.assertEqual((ours.returncode, ours.stdout.split()), (0, theirs.stdout.split()), ours)
+
+    def test_many_names_in_their_order_also_from_stdin(self):
+        names = [f"127.0.{i % 7}.{i % 251 + 1}" for i in range(5000)]
+        for how in ({"args": names}, {"args": [], "input": "\n".join(names) + "\n"}):
+            result = example("resolve", *how.pop("args"), **how)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            streams = [line.split()[0] for line in result.stdout.splitlines() if "STREAM" in line]
+            self.assertEqual(streams, names)
+
+    def test_a_service_adds_its_port(self):
+        result = example("resolve", "127.0.0.1", "::1", "--service", "443")
+        self.assertRegex(result.stdout, r"(?m)^127\.0\.0\.1:443 +STREAM")
+        self.assertRegex(result.stdout, r"(?m)^\[::1\]:443 +STREAM")
+
+    def test_what_is_not_found_is_told_and_the_others_are_printed(self):
+        result = example("resolve", "127.0.0.1", "not..a.name", "127.0.0.2")
+        self.assertEqual(result.returncode, 2)
+        self.assertRegex(result.stderr, r"\Aresolve: not\.\.a\.name: [^\n]+\n\Z")
+        self.assertEqual([line.split()[0] for line in result.stdout.splitlines()
+                          if "STREAM" in line], ["127.0.0.1", "127.0.0.2"])
+
+    def test_wrong_options_are_one_line(self):
+        self.refused(example("resolve", "localhost", "--deadline", "-1"), 2, "--deadline")
+        self.refused(example("resolve", "--reverse", "--service", "http", "::1"), 2, "--service")
+
+
+class Probe(Case):
+    def listeners(self, *hosts):
+        """A listener at each, on one port."""
+        for _ in range(100):
+            sockets = []
+            port = 0
+            try:
+                for host in hosts:
+                    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+                    sockets.append(socket.socket(family))
+                    sockets[-1].bind((host, port))
+                    port = sockets[-1].getsockname()[1]
+                    sockets[-1].listen(16)
+            except OSError:
+                for s in sockets:
+                    s.close()
+                continue
+            for s in sockets:
+                self.addCleanup(s.close)
+            return port
+        self.skipTest("no free port")
+
+    def rows(self, result):
+        return [re.split(r" {2,}", line) for line in result.stdout.splitlines()[:-1]]
+
+    def test_tells_open_from_refused(self):
+        port = self.listeners("127.0.0.1", "::1")
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            other = closed.getsockname()[1]
+            result = example("probe", f"127.0.0.1:{port},{other}", f"[::1]:{port}")
+        self.assertEqual((result.returncode, result.stderr), (1, ""), result)
+        self.assertEqual([(row[0], row[1], row[3]) for row in self.rows(result)],
+                         [(f"127.0.0.1:{port}", "open", f"127.0.0.1:{port}"),
+                          (f"127.0.0.1:{other}", "refused", f"127.0.0.1:{other}"),
+                          (f"[::1]:{port}", "open", f"[::1]:{port}")])
+        self.assertRegex(result.stdout, r"\n3 probed in \d+ ms: 2 open, 1 refused, 0 timed out, "
+                         r"0 errors, 0 not tried\n\Z")
+
+    def test_status_0_when_all_are_open(self):
+        port = self.listeners("127.0.0.1")
+        result = example("probe", f"127.0.0.1:{port}", f"localhost:{port}")
+        self.assertEqual((result.returncode, result.stderr), (0, ""), result)
+
+    def test_two_thousand_ports_a_hundred_at_a_time(self):
+        port = self.listeners("127.0.0.1")
+        first = max(1, min(port - 1000, 65535 - 1999))
+        result = example("probe", f"127.0.0.1:{first}-{first + 1999}", "--concurrency", "100",
+                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (150, 150)))
+        rows = self.rows(result)
+        self.assertEqual([row[0] for row in rows],
+                         [f"127.0.0.1:{first + i}" for i in range(2000)])
+        self.assertEqual(rows[port - first][1], "open", rows[port - first])
+        self.assertIn(" 0 timed out, 0 errors, 0 not tried", result.stdout)
+
+    def test_a_silent_port_is_timed_out_and_the_deadline_leaves_the_rest(self):
+        with socket.socket() as full, socket.socket() as one, socket.socket() as two:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            for filler in (one, two):
+                filler.setblocking(False)
+                filler.connect_ex(full.getsockname())
+            silent = f"127.0.0.1:{full.getsockname()[1]}"
+            result = example("probe", silent, "--timeout", "0.05")
+            self.assertEqual(self.rows(result)[0][:2], [silent, "timed out"])
+            result = example("probe", silent, silent, "--deadline", "0.05", "--concurrency", "1")
+            self.assertEqual([row[1] for row in self.rows(result)], ["timed out", "not tried"])
+            self.assertEqual(result.returncode, 1)
+
+    def test_targets_come_from_a_file_and_from_stdin_too(self):
+        port = self.listeners("127.0.0.1")
+        lines = f"127.0.0.1:{port}\nlocalhost:{port}\n"
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(lines)
+            file.flush()
+            for name, how in ((file.name, {}), ("-", {"input": lines})):
+                result = example("probe", "--file", name, **how)
+                self.assertEqual([row[1] for row in self.rows(result)], ["open", "open"], result)
+
+    def test_a_name_that_is_none_is_an_error_of_its_own(self):
+        port = self.listeners("127.0.0.1")
+        result = example("probe", "not..a.name:80", f"127.0.0.1:{port}")
+        self.assertEqual([row[1] for row in self.rows(result)], ["error", "open"], result)
+
+    def test_wrong_targets_are_one_line(self):
+        for wrong in ("127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "::1:80",
+                      "127.0.0.1:9-8", "127.0.0.1:1,,2", "127.0.0.1:x", ":80"):
+            with self.subTest(wrong):
+                self.refused(example("probe", wrong), 2, wrong)
+        self.refused(example("probe", "--file", "/nowhere/at/all"), 2, "/nowhere/at/all")
+        self.refused(example("probe"), 2, "HOST:PORTS")
+        self.refused(example("probe", "127.0.0.1:1", "--concurrency", "0"), 2, "--concurrency")
 
 
 if __name__ == "__main__":
