@@ -76,6 +76,11 @@ socket prepared(const address& to, const connection_options& options) {
     return s;
 }
 
+// Where nobody listens on a port that the kernel then chooses as ours, TCP connects the two.
+bool connected_to_itself(const socket& s, const address& to, const connection_options& options) {
+    return (to.is_ipv4() || to.is_ipv6()) && options.source != to && s.getsockname() == to;
+}
+
 void begin_next(connecting& c, task_group& all);
 
 task<> attempt(connecting& c, task_group& all, std::size_t mine) {
@@ -99,6 +104,8 @@ task<> attempt(connecting& c, task_group& all, std::size_t mine) {
             failure = co_await s.connect_ex(to).within(limit);
             waits.cancel();
         });
+        if (!failure && connected_to_itself(s, to, c.options))
+            failure = std::make_error_code(std::errc::connection_refused);
         if (!failure && !c.winner)
             c.winner = std::move(s);
     } catch (const std::system_error& e) {

@@ -82,6 +82,9 @@ private:
 /// failed, or when it has taken `happy_eyeballs_delay`. The first to be connected wins, and the
 /// others are cancelled and closed before this returns.
 ///
+/// A socket that came to be connected to itself, as TCP lets happen on ports of this host that the
+/// kernel chooses from, counts as refused.
+///
 /// Throws address_info_error for an unknown name, connection_error when every attempt failed, and
 /// timeout_error ("connect to example.org:443: Deadline exceeded", and what was tried so far) when
 /// `timeout` has passed. That `attempt_timeout` has passed is the reason of an attempt, as others.

@@ -475,6 +475,21 @@ TEST_P(HappyEyeballs, AnotherExceptionOfThePreparationEndsAll) {
     });
 }
 
+// The kernel may choose the port that nobody listens on for the socket that connects to it.
+TEST_P(HappyEyeballs, ASocketThatConnectedToItselfWasRefused) {
+    static gyre::address self;
+    self = make_listener(stream_kind::tcp).getsockname();
+    const gyre::address other = make_listener(stream_kind::tcp).getsockname();
+    run([&]() -> gyre::task<> {
+        gyre::connection_options o;
+        o.prepare = [](gyre::socket& s) { s.bind(self); };
+        const failure f = co_await failure_of(gyre::create_connection(self, o));
+        EXPECT_EQ(f.code, std::errc::connection_refused) << f.text;
+        gyre::socket wanted = co_await gyre::create_connection(other, {.source = other});
+        EXPECT_EQ(wanted.getpeername(), wanted.getsockname());
+    });
+}
+
 // ---- Cancel ------------------------------------------------------------------------------------
 
 // What is left open after each, the fixture finds.
