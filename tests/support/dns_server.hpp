@@ -106,7 +106,7 @@ private:
 /// What the C library reads, for this process and its children: after set_up(), and before the
 /// first look-up. An empty string, or "skip: " and why that cannot be.
 struct name_files {
-    std::string hosts = "127.0.0.1 localhost\n::1 localhost\n";
+    std::string hosts = "127.0.0.1 localhost\n";
     std::string resolv_conf = "nameserver 127.0.0.1\nsearch .\noptions timeout:1 attempts:1\n";
     std::string nsswitch_conf = "hosts: files dns\nservices: files\nprotocols: files\n";
 };

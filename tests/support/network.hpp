@@ -65,7 +65,12 @@ void expect_equal(std::string& wrong, const char* what, const T& got,
                  testing::PrintToString(expected) + '\n';
 }
 
-/// `expected`: a gyre::errc, or a std::errc.
+inline void expect(std::string& wrong, bool holds, const std::string& otherwise) {
+    if (!holds)
+        wrong += otherwise + '\n';
+}
+
+/// `expected`: a gyre::errc, a std::errc or a std::error_code.
 template <class Errc>
 void expect_code(std::string& wrong, const char* what, std::error_code got, Errc expected) {
     if (got != expected)
