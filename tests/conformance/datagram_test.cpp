@@ -220,7 +220,19 @@ GYRE_ON_EACH_BACKEND(Udp);
 
 // ---- UNIX --------------------------------------------------------------------------------------
 
-class UnixDatagram : public Udp {};
+class UnixDatagram : public Udp {
+protected:
+    /// When the sender has filled the queue: pattern(1000 + i, i), each whole, in order.
+    gyre::task<> receive_late(gyre::socket& from, unsigned total) {
+        for (int i = 0; i < 10; ++i)
+            co_await next_turn();
+        for (unsigned i = 0; i < total; ++i) {
+            const std::size_t n = co_await from.recv(memory).within(5s);
+            CO_ASSERT_TRUE(n == 1000 + i);
+            CO_ASSERT_TRUE(hash(std::span(memory).first(n)) == hash(pattern(n, i)));
+        }
+    }
+};
 
 TEST_P(UnixDatagram, RecvfromTellsTheNameOfASenderThatHasOne) {
     gyre::socket a = make_unix_datagram();
@@ -251,16 +263,7 @@ TEST_P(UnixDatagram, SendtoWaitsForAFullQueueAndArrivesWhole) {
                 CO_ASSERT_TRUE(co_await s.sendto(bytes, a.getsockname()) == bytes.size());
             }
         };
-        const auto receive = [&]() -> gyre::task<> {
-            for (int i = 0; i < 10; ++i)
-                co_await next_turn();
-            for (unsigned i = 0; i < total; ++i) {
-                const std::size_t n = co_await a.recv(memory).within(5s);
-                CO_ASSERT_TRUE(n == 1000 + i);
-                CO_ASSERT_TRUE(hash(std::span(memory).first(n)) == hash(pattern(n, i)));
-            }
-        };
-        co_await gyre::all(send(), receive());
+        co_await gyre::all(send(), receive_late(a, total));
     });
 }
 
@@ -278,16 +281,7 @@ TEST_P(UnixDatagram, AConnectedSendWaitsForAFullQueueAndArrivesWhole) {
                         co_await b.sendall(bytes);
                 }
             };
-            const auto receive = [&]() -> gyre::task<> {
-                for (int i = 0; i < 10; ++i)
-                    co_await next_turn();
-                for (unsigned i = 0; i < total; ++i) {
-                    const std::size_t n = co_await a.recv(memory).within(5s);
-                    CO_ASSERT_TRUE(n == 1000 + i);
-                    CO_ASSERT_TRUE(hash(std::span(memory).first(n)) == hash(pattern(n, i)));
-                }
-            };
-            co_await gyre::all(send(), receive());
+            co_await gyre::all(send(), receive_late(a, total));
         });
     }
 }
