@@ -161,6 +161,18 @@ std::optional<int> ancillary::traffic_class() const noexcept {
     return piece ? piece->as<int>() : std::nullopt;
 }
 
+std::optional<address> ancillary::original_destination() const {
+    auto piece = find(IPPROTO_IP, IP_ORIGDSTADDR);
+    if (!piece)
+        piece = find(IPPROTO_IPV6, IPV6_ORIGDSTADDR);
+    if (!piece || piece->bytes.size() > address::capacity())
+        return std::nullopt;
+    address to;
+    std::memcpy(to.data(), piece->bytes.data(), piece->bytes.size());
+    to.resize(static_cast<socklen_t>(piece->bytes.size()));
+    return to;
+}
+
 std::optional<system_time> ancillary::timestamp() const noexcept {
     if (const auto piece = find(SOL_SOCKET, SO_TIMESTAMPNS))
         if (const auto t = piece->as<timespec>())

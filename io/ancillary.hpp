@@ -220,6 +220,9 @@ public:
     std::optional<int> hop_limit() const noexcept;
     /// With IP_RECVTOS or IPV6_RECVTCLASS: DSCP and ECN.
     std::optional<int> traffic_class() const noexcept;
+    /// With IP_RECVORIGDSTADDR or IPV6_RECVORIGDSTADDR: to whom it was sent, with the port, though
+    /// it was redirected here.
+    std::optional<address> original_destination() const;
     /// When the kernel received it: with SO_TIMESTAMP (microseconds) or SO_TIMESTAMPNS.
     std::optional<std::chrono::sys_time<std::chrono::nanoseconds>> timestamp() const noexcept;
     /// When it was received, with SO_TIMESTAMPING; or, with MSG_ERRQUEUE, when it was sent: then

@@ -2,6 +2,7 @@
 
 #include <gyre/core/combine.hpp>
 #include <gyre/io/ancillary.hpp>
+#include <gyre/io/ip_option.hpp>
 #include <gyre/io/pass_fds.hpp>
 
 #include <array>
@@ -325,6 +326,22 @@ TEST_P(Ancillary, HopLimitAndTrafficClassAreSentAndTold) {
     }
 }
 
+TEST_P(Ancillary, OriginalDestinationsHaveTheirPort) {
+    for (const int family : {AF_INET, AF_INET6}) {
+        auto [a, b] = make_udp_pair(family);
+        const bool v6 = family == AF_INET6;
+        a.set(v6 ? gyre::option::ipv6::receive_original_destination
+                 : gyre::option::ip::receive_original_destination,
+              true);
+        run([&]() -> gyre::task<> {
+            gyre::ancillary control;
+            co_await b.sendto("x", a.getsockname());
+            co_await a.recvmsg(memory, control);
+            EXPECT_EQ(control.original_destination(), a.getsockname());
+        });
+    }
+}
+
 TEST_P(Ancillary, TimestampsTellWhenItArrived) {
     for (const int option : {SO_TIMESTAMP, SO_TIMESTAMPNS}) {
         auto [a, b] = make_udp_pair();
@@ -473,7 +490,8 @@ TEST_P(Ancillary, WithoutAnyThereIsNothingToRead) {
         EXPECT_TRUE(control.empty());
         EXPECT_FALSE(control.credentials() || control.packet_info() || control.hop_limit() ||
                      control.traffic_class() || control.timestamp() || control.segment_size() ||
-                     control.queued_error());
+                     control.queued_error() || control.packet_times() ||
+                     control.original_destination() || control.zero_copy_done());
         EXPECT_TRUE(control.take_fds().empty());
     });
 }
