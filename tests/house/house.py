@@ -5,7 +5,8 @@ includes  public headers reach only public headers, and none of the heavy or lea
 seam      io/ and resolver/ never call the kernel themselves: not in the source (tokens), and not in
           the object files (undefined symbols), which also sees what a macro or `using` would hide
 surface   each row of the tables in docs/sockets.md names code that is in its header, and that a test
-          uses (where the header is <of the system>, a test includes it)
+          uses (where the header is <of the system>, a test includes it), and together
+          they name every constant of Python's socket module and every method of its sockets
 words     no tab, no trailing blank, no line over 100 columns, a newline at the end
 
 Each run first shows that its rule can fail, on a bad sample in a temporary folder, and that it lets
@@ -13,7 +14,9 @@ a good one pass.
 """
 
 import argparse
+import errno
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -108,15 +111,23 @@ def seam(root, options):
         yield from undefined_symbols(path, nm.stdout)
 
 
-def surface(root, _):
+def python_names():
+    """What the socket module of this Python has, but for its functions."""
+    constants = {name for name, value in vars(socket).items()
+                 if name[0].isupper() and isinstance(value, int)} - set(dir(errno))
+    return constants | {name for name in dir(socket.socket) if name[0] != "_"}
+
+
+def surface(root, options):
     document = root / "docs/sockets.md"
     tests = "".join(blank(path.read_text(), strings=False) for path in sources(root, ("tests",)))
-    rows = 0
+    rows, named = 0, ""
     for number, line in enumerate(document.read_text().split("\n"), 1):
         cells = [cell.strip() for cell in line.split("|")][1:-1]
         if len(cells) != 4 or cells[0] in ("Python", "---"):
             continue
         rows += 1
+        named += cells[0] + " "
         where = f"{document}:{number}:"
         name, ours, header, remark = cells
         if ours == header == "-":
@@ -143,6 +154,10 @@ def surface(root, _):
                 yield f"{where} no test uses {used}"
     if not rows:
         yield f"{document}: no row was found"
+    known, groups = set(re.findall(r"\w+", named)), tuple(re.findall(r"(\w+_)\*", named))
+    for name in sorted(options.python):
+        if name not in known and not name.startswith(groups):
+            yield f"{document}: no row is about {name}"
 
 
 def words(root, _):
@@ -171,11 +186,11 @@ BAD = {
                      "io/b.hpp": "#include <gyre/core/hidden.hpp>\n"}),
     "seam": (6, {"io/a.cpp": "int n = ::recv(1, p, 2, 0);\nreturn ::close(3);\nio_uring_sqe* s;\n",
                  "resolver/b.cpp": "auto e = epoll_create1(0);\nif (accept4(1)) :: socket (1);\n"}),
-    "surface": (7, {"docs/sockets.md": "|Python|gyre|header|what|\n|---|---|---|---|\n"
+    "surface": (8, {"docs/sockets.md": "|Python|gyre|header|what|\n|---|---|---|---|\n"
                                        "| `recv` | `socket::recv`, `get` | io/a.hpp | |\n"
                                        "| `send` | `send` | io/b.hpp | |\n| `share` | - | - | |\n"
                                        "| CORK | `udp::cork` | io/a.hpp | |\n"
-                                       "| AF_X, AF_Y | `AF_X`, `AF_Y` | <x.h> | |\n",
+                                       "| AF_Y, AF_Z | `AF_X`, `AF_Y` | <x.h> | |\n",
                     "io/a.hpp": "int recv(), cork(); // get\n",
                     "tests/a.cpp": "recv(); gets(); tcp::cork(); AF_Y; // udp::cork, AF_X\n"}),
     "words": (5, {"core/a.hpp": "int\ta;\nint b; \n" + "x" * 101 + "\n",
@@ -193,7 +208,7 @@ GOOD = {
              "resolver/b.cpp": "int r = ::getaddrinfo(a, b, c, d); ::getnameinfo(e);\n"},
     "surface": {"docs/sockets.md": "| `recv` | `socket::recv` | io/a.hpp | |\n"
                                    "| CORK | `udp::cork` | io/a.hpp | |\n"
-                                   "| AF_X | `AF_X` | <x.h> | |\n"
+                                   "| AF_* | `AF_X` | <x.h> | |\n"
                                    "| `share` | - | - | Windows only |\n",
                 "io/a.hpp": "int recv(), cork();\n",
                 "tests/a.cpp": "#include <x.h>\na.recv(); option::udp::cork; AF_X;\n"},
@@ -202,7 +217,8 @@ GOOD = {
 
 
 def self_test(rule):
-    options = argparse.Namespace(public=["core/a.hpp", "io/b.hpp"], objects=[])
+    options = argparse.Namespace(public=["core/a.hpp", "io/b.hpp"], objects=[],
+                                 python={"AF_X", "CORK", "recv"})
     for expected, sample in (BAD[rule], (0, GOOD[rule])):
         with tempfile.TemporaryDirectory() as folder:
             for name, text in sample.items():
@@ -227,6 +243,7 @@ def main():
     parser.add_argument("--public", nargs="*", default=[], help="the public headers, from the root")
     parser.add_argument("--objects", nargs="*", default=[], help="the object files of the library")
     options = parser.parse_args()
+    options.python = python_names()
     self_test(options.rule)
     breaches = list(RULES[options.rule](options.root, options))
     print(*breaches, f"{options.rule}: {len(breaches)} breaches", sep="\n")
