@@ -1,6 +1,7 @@
 #include <gyre/core/error.hpp>
 #include <gyre/io/ancillary.hpp>
 #include <gyre/io/kernel.hpp>
+#include <gyre/io/socket_names.hpp>
 
 #include <algorithm>
 #include <linux/errqueue.h>
@@ -35,6 +36,23 @@ using system_time = std::chrono::sys_time<std::chrono::nanoseconds>;
 
 std::chrono::nanoseconds nanoseconds_of(const timespec& t) noexcept {
     return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
+
+[[noreturn]] void refuse(const std::string& why) {
+    throw error(std::make_error_code(std::errc::invalid_argument), why);
+}
+
+/// Whether `family` is that of the two. -1 stands for what the system has, of IPv6 only.
+bool is_ipv6(int family, const char* what, int value, int least) {
+    const bool v6 = family == AF_INET6;
+    const std::string doing = std::string("append ") + what + ' ' + std::to_string(value);
+    if (!v6 && family != AF_INET)
+        refuse(doing + " of family " + detail::family_name(family) +
+               " (expected AF_INET or AF_INET6)");
+    least = v6 ? -1 : least;
+    if (value < least || value > 255)
+        refuse(doing + " (expected " + std::to_string(least) + " to 255)");
+    return v6;
 }
 
 /// Calls `f` with the place of each descriptor that came along and was not taken.
@@ -123,6 +141,9 @@ std::size_t ancillary::take_fds(std::span<owned_fd> to) noexcept {
 }
 
 void ancillary::append_fds(std::span<const int> fds) {
+    constexpr std::size_t most = 253; // SCM_MAX_FD of unix(7)
+    if (fds.size() > most)
+        refuse("append " + std::to_string(fds.size()) + " descriptors (expected at most 253)");
     append(SOL_SOCKET, SCM_RIGHTS, const_buffer(fds.data(), fds.size_bytes()));
 }
 
@@ -252,9 +273,10 @@ void detail::write_piece(std::byte* place, int level, int type, const void* byte
 void ancillary::append(int level, int type, const_buffer bytes) {
     const std::size_t at = detail::cmsg_align(size_);
     const std::size_t needed = cmsg_len(bytes.size()); // the padding of the last may be missing
-    if (at > capacity_ || needed > capacity_ - at)
+    if (bytes.size() > capacity_ || at > capacity_ || needed > capacity_ - at)
         throw error(std::make_error_code(std::errc::no_buffer_space),
-                    "append " + std::to_string(needed) + " bytes to ancillary data that hold " +
+                    "append a piece of " + std::to_string(bytes.size()) +
+                        " bytes, and its header, to ancillary data that hold " +
                         std::to_string(size_) + " of at most " + std::to_string(capacity_));
     const std::size_t end = std::min(at + cmsg_space(bytes.size()), capacity_);
     std::memset(memory_.get() + size_, 0, end - size_);
@@ -279,19 +301,19 @@ void ancillary::append_packet_info(const gyre::packet_info& from) {
         std::memcpy(&v6.ipi6_addr, ip.data(), ip.size());
         append(IPPROTO_IPV6, IPV6_PKTINFO, const_buffer(&v6, sizeof v6));
     } else {
-        throw error(std::make_error_code(std::errc::invalid_argument),
-                    "append packet information from " + from.local.to_string());
+        refuse("append packet information from " + from.local.to_string() +
+               " (expected an IP address)");
     }
 }
 
 void ancillary::append_hop_limit(int family, int hops) {
-    const bool v6 = family == AF_INET6;
+    const bool v6 = is_ipv6(family, "a hop limit of", hops, 1);
     append(v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_HOPLIMIT : IP_TTL,
            const_buffer(&hops, sizeof hops));
 }
 
 void ancillary::append_traffic_class(int family, int bits) {
-    const bool v6 = family == AF_INET6;
+    const bool v6 = is_ipv6(family, "a traffic class of", bits, 0);
     append(v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TCLASS : IP_TOS,
            const_buffer(&bits, sizeof bits));
 }

@@ -246,13 +246,16 @@ public:
 
     /// Adds a piece. Throws std::errc::no_buffer_space when it does not fit; then nothing changes.
     void append(int level, int type, const_buffer bytes);
-    /// The receiver gets duplicates of these; they stay the sender's. At most 253 a message.
+    /// The receiver gets duplicates of these; they stay the sender's. Throws
+    /// std::errc::invalid_argument for more than 253, which is all that a message carries.
     void append_fds(std::span<const int> fds);
     /// Only a privileged process may tell of another one than itself.
     void append_credentials(const ucred& of);
     /// Throws std::errc::invalid_argument when `from.local` is of no IP family.
     void append_packet_info(const gyre::packet_info& from);
-    /// IP_TTL or IPV6_HOPLIMIT, IP_TOS or IPV6_TCLASS: `family` is AF_INET or AF_INET6.
+    /// IP_TTL or IPV6_HOPLIMIT, IP_TOS or IPV6_TCLASS: `family` is AF_INET or AF_INET6. Both throw
+    /// std::errc::invalid_argument for another, and for what is no byte; -1, of IPv6: what the
+    /// system has.
     void append_hop_limit(int family, int hops);
     void append_traffic_class(int family, int bits);
     /// UDP_SEGMENT: what is sent are datagrams of so many bytes, the last one perhaps shorter.
