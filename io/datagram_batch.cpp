@@ -2,18 +2,34 @@
 #include <gyre/io/datagram_batch.hpp>
 
 #include <algorithm>
+#include <cstdint>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 
 namespace gyre {
 
-datagram_batch::datagram_batch(std::size_t capacity, std::size_t bytes, std::size_t control)
-    : bytes_each_(bytes), control_each_(detail::cmsg_align(control)), headers_(capacity),
-      parts_(capacity), peers_(capacity), control_sizes_(capacity) {
-    if (capacity == 0 || bytes == 0)
+namespace {
+
+/// `bytes`, when so much can be counted in bytes at all.
+std::size_t checked_bytes(std::size_t capacity, std::size_t bytes, std::size_t control) {
+    constexpr std::size_t about = 512; // for what else each has
+    std::size_t all = 0;
+    if (capacity == 0 || bytes == 0 || __builtin_add_overflow(bytes, control, &all) ||
+        __builtin_add_overflow(all, about, &all) || __builtin_mul_overflow(all, capacity, &all) ||
+        all > PTRDIFF_MAX)
         throw error(std::make_error_code(std::errc::invalid_argument),
                     "make a batch of " + std::to_string(capacity) + " datagrams of " +
-                        std::to_string(bytes) + " bytes");
+                        std::to_string(bytes) + " bytes, and " + std::to_string(control) +
+                        " beside (expected 1 or more, and less than fills all memory)");
+    return bytes;
+}
+
+} // namespace
+
+datagram_batch::datagram_batch(std::size_t capacity, std::size_t bytes, std::size_t control)
+    : bytes_each_(checked_bytes(capacity, bytes, control)),
+      control_each_(detail::cmsg_align(control)), headers_(capacity), parts_(capacity),
+      peers_(capacity), control_sizes_(capacity) {
     memory_ = std::make_unique_for_overwrite<std::byte[]>(capacity * bytes_each_);
     control_ = std::make_unique<std::byte[]>(capacity * control_each_);
     for (std::size_t i = 0; i < capacity; ++i) {

@@ -32,7 +32,7 @@ public:
 
     /// Up to `capacity` datagrams (at most 1024 go at once) of up to `bytes` each, with room for
     /// `control` bytes of ancillary data, headers included; throws std::errc::invalid_argument for
-    /// a capacity or bytes of 0.
+    /// a capacity or bytes of 0, and for more than can be counted.
     explicit datagram_batch(std::size_t capacity, std::size_t bytes = 2048,
                             std::size_t control = 0);
     datagram_batch(datagram_batch&& other) noexcept
