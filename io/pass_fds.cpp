@@ -1,6 +1,7 @@
 #include <gyre/core/backend.hpp>
 #include <gyre/core/error.hpp>
 #include <gyre/io/pass_fds.hpp>
+#include <gyre/io/socket_names.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -16,6 +17,9 @@ send_fds_operation::send_fds_operation(detail::descriptor* d, const_buffer b,
     };
     if (fds.size() > max_passed_fds)
         refuse(std::to_string(fds.size()) + " descriptors, of at most 253");
+    if (!fds.empty() && d != nullptr && d->family != AF_UNIX)
+        refuse("over " + detail::family_name(d->family) +
+               ", which carries no descriptors (expected AF_UNIX): the kernel would lose them");
     if (!fds.empty() && b.size() == 0 && d != nullptr && d->type == SOCK_STREAM)
         refuse("no data to carry the descriptors: the kernel would lose them");
     set_flags(flags);

@@ -130,8 +130,9 @@ private:
 /// Sends data, and with it duplicates of `fds`, over a UNIX socket; these stay open here, and must
 /// until the operation has ended. Gives the bytes that went: on a stream perhaps not all, but the
 /// descriptors went with the first. Throws at once std::errc::invalid_argument for more than 253,
-/// and where a stream has no data to carry them, since the kernel would lose them. A descriptor
-/// that is not open ends it with std::errc::bad_file_descriptor. unix(7), SCM_RIGHTS.
+/// and where the kernel would lose them: over other sockets, and where a stream has no data to
+/// carry them. A descriptor that is not open ends it with std::errc::bad_file_descriptor. unix(7),
+/// SCM_RIGHTS.
 inline send_fds_operation send_fds(const socket& over, const_buffer data, std::span<const int> fds,
                                    int flags = 0, const address& to = {}) {
     return {detail::socket_access::of(over), data, fds, flags, to};
