@@ -6,7 +6,23 @@
 
 namespace gyre {
 
+namespace {
+
+void require_range(const char* what, std::int64_t value, std::int64_t most) {
+    if (value < 1 || value > most)
+        throw error(std::make_error_code(std::errc::invalid_argument),
+                    std::string("keepalive: ") + what + " is " + std::to_string(value) +
+                        " (expected 1 to " + std::to_string(most) + ")");
+}
+
+constexpr std::int64_t most_seconds = 32767;
+
+} // namespace
+
 void set_keepalive(socket& s, std::chrono::seconds idle, std::chrono::seconds interval, int count) {
+    require_range("idle", idle.count(), most_seconds);
+    require_range("interval", interval.count(), most_seconds);
+    require_range("count", count, 127);
     s.set(option::tcp::keep_idle, idle);
     s.set(option::tcp::keep_interval, interval);
     s.set(option::tcp::keep_count, count);
@@ -15,14 +31,16 @@ void set_keepalive(socket& s, std::chrono::seconds idle, std::chrono::seconds in
 
 void keepalive_vals(socket& s, bool on, std::chrono::milliseconds idle,
                     std::chrono::milliseconds interval) {
-    const auto set = [&](auto option, std::chrono::milliseconds t) {
-        if (t.count() != 0)
-            s.set(option, std::chrono::ceil<std::chrono::seconds>(t));
-    };
-    if (on) {
-        set(option::tcp::keep_idle, idle);
-        set(option::tcp::keep_interval, interval);
-    }
+    using std::chrono::ceil;
+    using std::chrono::seconds;
+    if (on && idle.count() != 0)
+        require_range("idle", ceil<seconds>(idle).count(), most_seconds);
+    if (on && interval.count() != 0)
+        require_range("interval", ceil<seconds>(interval).count(), most_seconds);
+    if (on && idle.count() != 0)
+        s.set(option::tcp::keep_idle, ceil<seconds>(idle));
+    if (on && interval.count() != 0)
+        s.set(option::tcp::keep_interval, ceil<seconds>(interval));
     s.set(option::keep_alive, on);
 }
 
