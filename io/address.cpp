@@ -95,6 +95,9 @@ address::address(const sockaddr* bytes, socklen_t size) {
     if (size > capacity())
         raise({std::errc::invalid_argument,
                "a socket address of " + std::to_string(size) + " bytes is larger than 128"});
+    if (size > 0 && bytes == nullptr)
+        raise({std::errc::invalid_argument,
+               "a socket address of " + std::to_string(size) + " bytes is at a null pointer"});
     if (size > 0)
         std::memcpy(&storage_, bytes, size);
     resize(size);
