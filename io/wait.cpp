@@ -27,4 +27,8 @@ bool wait_operation::watch() noexcept {
     return true;
 }
 
+void wait_operation::fail() const {
+    detail::throw_error(result, detail::describe(*this) + ", descriptor " + std::to_string(fd_));
+}
+
 } // namespace gyre

@@ -49,10 +49,16 @@ public:
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
         return (!once_ || watch()) && operation::await_suspend(awaiting);
     }
+    void await_resume() {
+        if (once_ && result < 0) [[unlikely]]
+            fail();
+        socket_operation::await_resume();
+    }
     void value() const noexcept {}
 
 private:
     bool watch() noexcept;
+    [[noreturn]] void fail() const;
 
     fd_watch watch_; // of wait_readable and wait_writable, from the await on
     int fd_ = -1;
