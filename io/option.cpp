@@ -102,6 +102,9 @@ std::string socket::get_text(int level, int option) const {
 
 int socket::control(unsigned long request, void* argument) const {
     const int fd = require_fd("ioctl");
+    if (request == FIONBIO)
+        throw error(std::make_error_code(std::errc::invalid_argument),
+                    "ioctl FIONBIO: the descriptor never blocks (expected setblocking)");
     const int r = kernel().io_control(fd, request, argument);
     if (r < 0)
         detail::throw_error(r, "ioctl " + std::to_string(request));

@@ -246,9 +246,13 @@ void socket::listen(int backlog) {
 
 void socket::shutdown(int how) {
     const int fd = require_fd("shutdown");
+    if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+        throw error(std::make_error_code(std::errc::invalid_argument),
+                    "shutdown " + std::to_string(how) +
+                        " (expected SHUT_RD, SHUT_WR or SHUT_RDWR)");
     if (const int r = kernel().shut_down(fd, how); r < 0)
         detail::throw_error(r, "shutdown of the connection with " +
-                                   detail::name_of_connection(*descriptor_));
+                                   detail::name_of_connection(descriptor_));
 }
 
 address socket::getsockname() const {

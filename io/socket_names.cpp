@@ -70,13 +70,15 @@ std::string kind_of_socket(int family, int type, int protocol) {
            std::to_string(protocol);
 }
 
-std::string name_of_connection(const descriptor& d) {
+std::string name_of_connection(const descriptor* d) {
+    if (d == nullptr || d->fd < 0)
+        return "a closed socket";
     address name;
-    if (get_name(&system_calls::peer_name, d.fd, name) == 0)
+    if (get_name(&system_calls::peer_name, d->fd, name) == 0)
         return name.to_string();
-    if (get_name(&system_calls::local_name, d.fd, name) == 0)
+    if (get_name(&system_calls::local_name, d->fd, name) == 0)
         return "the peer of " + name.to_string();
-    return "a closed socket";
+    return "a nameless socket";
 }
 
 } // namespace gyre::detail

@@ -13,6 +13,6 @@ std::string type_name(int type);
 /// "family AF_TIPC, type SOCK_STREAM, protocol 0".
 std::string kind_of_socket(int family, int type, int protocol);
 /// What the peer is called; where that cannot be told any more, "the peer of" this end.
-std::string name_of_connection(const descriptor& d);
+std::string name_of_connection(const descriptor* d);
 
 } // namespace gyre::detail

@@ -18,22 +18,14 @@ std::string name_of(const detail::named_operation& op) {
 } // namespace
 
 std::string detail::describe(const operation& op) {
+    const descriptor* const d = op.target; // nullptr: the socket was closed before
     switch (op.code) {
     case opcode::sleep: return "sleep";
     case opcode::poll_read: return "wait until readable";
     case opcode::poll_write: return "wait until writable";
-    default: break;
-    }
-    if (op.target == nullptr)
-        return "operation on a closed socket";
-    const descriptor& d = *op.target;
-    switch (op.code) {
-    case opcode::sleep:
-    case opcode::poll_read:
-    case opcode::poll_write: break; // see above
     case opcode::accept: {
         address name;
-        if (get_name(&system_calls::local_name, d.fd, name) != 0)
+        if (d == nullptr || get_name(&system_calls::local_name, d->fd, name) != 0)
             return "accept";
         return "accept on " + name.to_string();
     }
@@ -52,9 +44,10 @@ std::string detail::describe(const operation& op) {
     }
     case opcode::send_many: return "send datagrams on " + name_of_connection(d);
     case opcode::send_file: {
-        const char* complaint = static_cast<const file_operation&>(op).complaint;
-        return "sendfile to " + name_of_connection(d) +
-               (complaint != nullptr ? std::string(", ") + complaint : "");
+        const auto& from = static_cast<const file_operation&>(op);
+        return "sendfile of descriptor " + std::to_string(from.file) + " to " +
+               name_of_connection(d) +
+               (from.complaint != nullptr ? std::string(", ") + from.complaint : "");
     }
     }
     return "operation";
