@@ -45,13 +45,13 @@ std::chrono::nanoseconds nanoseconds_of(const timespec& t) noexcept {
 /// Whether `family` is that of the two. -1 stands for what the system has, of IPv6 only.
 bool is_ipv6(int family, const char* what, int value, int least) {
     const bool v6 = family == AF_INET6;
-    const std::string doing = std::string("append ") + what + ' ' + std::to_string(value);
+    const auto doing = [&] { return std::string("append ") + what + ' ' + std::to_string(value); };
     if (!v6 && family != AF_INET)
-        refuse(doing + " of family " + detail::family_name(family) +
+        refuse(doing() + " of family " + detail::family_name(family) +
                " (expected AF_INET or AF_INET6)");
     least = v6 ? -1 : least;
     if (value < least || value > 255)
-        refuse(doing + " (expected " + std::to_string(least) + " to 255)");
+        refuse(doing() + " (expected " + std::to_string(least) + " to 255)");
     return v6;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <climits>
 #include <linux/sockios.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 
 namespace gyre {
@@ -53,6 +54,21 @@ void socket::setsockopt(int level, int option, int value) {
 
 void socket::setsockopt(int level, int option, const_buffer value) {
     set_option(level, option, value.data(), value.size());
+}
+
+// The kernel takes text up to a NUL, and of the names of interfaces and algorithms 15 bytes.
+void socket::set_text(int level, int option, std::string_view text) {
+    require_fd("setsockopt");
+    const bool is_name = (level == SOL_SOCKET && option == SO_BINDTODEVICE) ||
+                         (level == IPPROTO_TCP && (option == TCP_CONGESTION || option == TCP_ULP));
+    if (text.contains('\0'))
+        refuse_option(name_of_option("setsockopt", level, option, text.size()) +
+                      ": the text has a NUL byte");
+    if (is_name && text.size() > 15)
+        throw error(std::make_error_code(std::errc::filename_too_long),
+                    name_of_option("setsockopt", level, option, text.size()) +
+                        ": the name is too long (expected at most 15)");
+    set_option(level, option, text.data(), text.size());
 }
 
 void socket::setsockopt(int level, int option, std::nullptr_t, std::size_t size) {

@@ -247,7 +247,7 @@ public:
         else if constexpr (detail::is_duration<T>)
             setsockopt(option.level, option.name, detail::option_count(value.count()));
         else if constexpr (std::is_same_v<T, std::string>)
-            setsockopt(option.level, option.name, const_buffer(value));
+            set_text(option.level, option.name, value);
         else if constexpr (detail::is_list<T>)
             setsockopt(option.level, option.name,
                        {value.data(), value.size() * sizeof(typename T::value_type)});
@@ -309,6 +309,7 @@ private:
     int require_fd(const char* doing) const;
     void set_timeout(std::int64_t ns);
     void set_option(int level, int option, const void* value, std::size_t size);
+    void set_text(int level, int option, std::string_view text);
     std::string get_text(int level, int option) const;
     std::vector<std::byte> get_bytes(int level, int option) const;
     static void require_size(int level, int option, std::size_t size, std::size_t expected);
