@@ -8,7 +8,7 @@ class socket;
 
 // Groups, of IPv4 and IPv6 alike. The port of a group's address does not matter. An interface is
 // told by its index (if_nametoindex(3)); 0 leaves it to the routes. A group of the other family
-// than the socket is std::errc::invalid_argument. RFC 3678, ip(7), ipv6(7).
+// than the socket, or what is no group, is std::errc::invalid_argument. RFC 3678, ip(7), ipv6(7).
 //
 // To receive, bind a datagram socket to the port (with option::reuse_address, where several on this
 // machine listen), and join. A membership ends with the socket.

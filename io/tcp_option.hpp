@@ -89,7 +89,7 @@ inline constexpr socket_option<bool> fast_open_no_cookie{IPPROTO_TCP, TCP_FASTOP
 
 /// Turns keepalive on: after `idle` without a word from the peer it is asked every `interval`, and
 /// the connection fails with std::errc::timed_out when `count` questions have got no answer. Each
-/// is 1 to 32767 (count: 127), else std::errc::invalid_argument, and then nothing is turned on.
+/// is 1 to 32767 (count: 127), else std::errc::invalid_argument, and then nothing is changed.
 void set_keepalive(socket& s, std::chrono::seconds idle, std::chrono::seconds interval, int count);
 
 /// The same as Windows has it, SIO_KEEPALIVE_VALS: in milliseconds, which are rounded up to
