@@ -15,16 +15,18 @@ class backend;
 /// than to sleep and be woken.
 class brief_lock {
 public:
-    explicit brief_lock(std::mutex& m) noexcept : mutex_(m) {
+    explicit brief_lock(std::mutex& m) noexcept : mutex_(m) { acquire(m); }
+    brief_lock(const brief_lock&) = delete;
+    ~brief_lock() { mutex_.unlock(); }
+
+    static void acquire(std::mutex& m) noexcept {
         for (unsigned look = 0; look < 128; ++look) {
-            if (mutex_.try_lock())
+            if (m.try_lock())
                 return;
             pause();
         }
-        mutex_.lock(); // its owner may have lost the processor
+        m.lock(); // its owner may have lost the processor
     }
-    brief_lock(const brief_lock&) = delete;
-    ~brief_lock() { mutex_.unlock(); }
 
     /// Tells the processor that this is a loop that waits.
     static void pause() noexcept {

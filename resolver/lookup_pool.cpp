@@ -100,6 +100,11 @@ bool lookup_pool::start() noexcept {
     return false;
 }
 
+std::unique_lock<std::mutex> lookup_pool::lock_briefly() noexcept {
+    brief_lock::acquire(mutex_);
+    return {mutex_, std::adopt_lock};
+}
+
 clock::time_point lookup_pool::now() const noexcept {
     return options_.cache.now != nullptr ? options_.cache.now() : clock::now();
 }
@@ -114,7 +119,7 @@ std::shared_ptr<flight> lookup_pool::joined(std::string_view key) {
 }
 
 std::shared_ptr<flight> lookup_pool::join(std::string_view key) {
-    const std::lock_guard guard(mutex_);
+    const brief_lock guard(mutex_);
     if (options_.cache.entries != 0) {
         if (auto kept = cache_.find(key, now())) {
             ++counts_.cache_hits;
@@ -128,7 +133,7 @@ std::shared_ptr<flight> lookup_pool::join(std::string_view key) {
 
 std::shared_ptr<flight> lookup_pool::begin(std::shared_ptr<flight> f, const std::string& doing) {
     {
-        const std::lock_guard guard(mutex_);
+        const brief_lock guard(mutex_);
         if (auto other = joined(f->key))
             return other;
         if (closed_)
@@ -162,7 +167,7 @@ void lookup_pool::leave(flight& f) noexcept {
     if (f.waiters.fetch_sub(1, std::memory_order_acq_rel) != 1 || f.ready())
         return;
     std::shared_ptr<flight> last;
-    const std::lock_guard guard(mutex_);
+    const brief_lock guard(mutex_);
     if (f.phase_ != flight::phase::queued || f.waiters.load(std::memory_order_relaxed) != 0)
         return;
     queue_.remove(f);
@@ -217,43 +222,56 @@ void lookup_pool::watch() noexcept {
 }
 
 void lookup_pool::work() noexcept {
-    std::unique_lock lock(mutex_);
+    std::unique_lock lock = lock_briefly();
     --starting_;
+    // The mutex is taken once a look-up: to put away the last and to take the next. Those who wait
+    // for the last are told in between.
+    std::shared_ptr<flight> last;
     for (;;) {
-        ++idle_;
-        wake_.wait_for(lock, options_.idle, [&] { return queue_.first() != nullptr || closed_; });
-        --idle_;
-        flight* const next = queue_.first();
-        if (next == nullptr || threads_ > allowed())
-            break;
-        std::shared_ptr<flight> f = begin_next(*next);
+        const std::shared_ptr<flight> next = take();
+        if (next == nullptr && last == nullptr) {
+            if (!wait_for_more(lock))
+                break;
+            continue;
+        }
         std::shared_ptr<name_source> source = options_.source;
         lock.unlock();
-        f->ask(*source);
+        if (last != nullptr)
+            std::exchange(last, nullptr)->complete();
+        if (next != nullptr)
+            next->ask(*source);
         source.reset();
-        lock.lock();
-        const bool awaited = finish(*f);
-        lock.unlock();
-        if (awaited)
-            f->complete();
-        f.reset();
-        lock.lock();
+        lock = lock_briefly();
+        if (next != nullptr && finish(*next))
+            last = next;
     }
     --threads_;
     if (queue_.first() != nullptr) // this one was woken for it, and is one too many
         wake_.notify_one();
 }
 
-std::shared_ptr<flight> lookup_pool::begin_next(flight& f) noexcept {
-    queue_.remove(f);
-    f.phase_ = flight::phase::running;
-    f.begun_ = clock::now();
-    running_.push(f);
+bool lookup_pool::wait_for_more(std::unique_lock<std::mutex>& lock) {
+    if (threads_ > allowed())
+        return false;
+    ++idle_;
+    wake_.wait_for(lock, options_.idle, [&] { return queue_.first() != nullptr || closed_; });
+    --idle_;
+    return queue_.first() != nullptr && threads_ <= allowed();
+}
+
+std::shared_ptr<flight> lookup_pool::take() noexcept {
+    flight* const f = queue_.first();
+    if (f == nullptr || threads_ > allowed())
+        return nullptr;
+    queue_.remove(*f);
+    f->phase_ = flight::phase::running;
+    f->begun_ = clock::now();
+    running_.push(*f);
     if (first_fresh_ == nullptr)
-        first_fresh_ = &f;
-    mark_stuck(f.begun_);
+        first_fresh_ = f;
+    mark_stuck(f->begun_);
     ensure_watch();
-    return f.self_;
+    return f->self_;
 }
 
 /// False when the pool was closed meanwhile.
@@ -294,7 +312,7 @@ void lookup_pool::keep(flight& f, std::chrono::nanoseconds lifetime) noexcept {
 void lookup_pool::configure(resolver_options options) {
     options.source = or_c_library(std::move(options.source));
     {
-        const std::lock_guard guard(mutex_);
+        const brief_lock guard(mutex_);
         if (options.source != options_.source)
             cache_.trim(0);
         std::swap(options_, options);
@@ -307,7 +325,7 @@ void lookup_pool::configure(resolver_options options) {
 }
 
 resolver_statistics lookup_pool::statistics() {
-    const std::lock_guard guard(mutex_);
+    const brief_lock guard(mutex_);
     mark_stuck(clock::now());
     resolver_statistics s = counts_;
     s.threads = threads_;
@@ -320,14 +338,14 @@ resolver_statistics lookup_pool::statistics() {
 }
 
 void lookup_pool::clear_cache() {
-    const std::lock_guard guard(mutex_);
+    const brief_lock guard(mutex_);
     cache_.trim(0);
 }
 
 void lookup_pool::close() noexcept {
     std::shared_ptr<flight> awaited; // a list by `then_`
     {
-        const std::lock_guard guard(mutex_);
+        const brief_lock guard(mutex_);
         closed_ = true;
         cache_.trim(0);
         by_key_.clear();

@@ -104,13 +104,16 @@ public:
     void close() noexcept;
 
 private:
+    std::unique_lock<std::mutex> lock_briefly() noexcept;
+
     // On the threads.
     void work() noexcept;
     void watch() noexcept;
 
     // Under the mutex.
     std::shared_ptr<flight> joined(std::string_view key);
-    std::shared_ptr<flight> begin_next(flight& f) noexcept;
+    std::shared_ptr<flight> take() noexcept;
+    bool wait_for_more(std::unique_lock<std::mutex>& lock);
     bool finish(flight& f) noexcept;
     void keep(flight& f, std::chrono::nanoseconds lifetime) noexcept;
     void mark_stuck(clock::time_point now) noexcept;

@@ -1,5 +1,7 @@
 #include "names.hpp"
 
+#include <gyre/resolver/resolver.hpp>
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -7,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <netdb.h>
+#include <thread>
 
 // A sanitizer that is linked into the program offers its own getaddrinfo under these names.
 using look_up = int(const char*, const char*, const addrinfo*, addrinfo**);
@@ -63,6 +66,18 @@ held_name::~held_name() {
     e.held = false;
     all().changed.notify_all();
     all().changed.wait(lock, [&] { return e.waiting == 0; });
+    // Whoever asks next is to begin a look-up, and not to join one that is about to end.
+    const auto others = [] {
+        std::size_t n = 0;
+        for (const auto& [name, other] : all().names)
+            n += static_cast<std::size_t>(other.waiting);
+        return n;
+    };
+    while (gyre::default_resolver().statistics().in_flight > others()) {
+        lock.unlock();
+        std::this_thread::yield();
+        lock.lock();
+    }
 }
 
 void held_name::await_lookups(int n) const {
