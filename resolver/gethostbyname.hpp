@@ -36,7 +36,7 @@ struct host_entry {
 task<address> gethostbyname(std::string_view host);
 
 /// The host's name, its other names, and its IPv4 addresses. Throws host_error where only
-/// gethostbyname(3) fails.
+/// gethostbyname(3) fails, and, NO_RECOVERY, for the host "".
 task<host_entry> gethostbyname_ex(std::string_view host);
 
 /// The names of an address, IPv4 or IPv6; of a host that is given by name, those of its first

@@ -7,6 +7,10 @@
 namespace gyre::detail {
 namespace {
 
+// What a look-up in a file takes is brief. One that has taken so long already is slow.
+constexpr std::chrono::nanoseconds brief = std::chrono::microseconds(100);
+constexpr std::chrono::nanoseconds slow = std::chrono::milliseconds(1);
+
 /// Whether a failure says something about the name, and not about the moment.
 bool lasts(std::error_code code) noexcept {
     if (code.category() == address_info_category())
@@ -81,7 +85,8 @@ void lookup_cache::trim(std::size_t limit) noexcept {
 
 // ---- Who asks ---------------------------------------------------------------------------------
 
-lookup_pool::lookup_pool(resolver_options options) : options_(std::move(options)) {
+lookup_pool::lookup_pool(resolver_options options)
+    : processors_(std::max(std::thread::hardware_concurrency(), 1U)), options_(std::move(options)) {
     options_.source = or_c_library(std::move(options_.source));
 }
 
@@ -132,20 +137,21 @@ std::shared_ptr<flight> lookup_pool::join(std::string_view key) {
 }
 
 std::shared_ptr<flight> lookup_pool::begin(std::shared_ptr<flight> f, const std::string& doing) {
+    bool awaken = true;
     {
         const brief_lock guard(mutex_);
         if (auto other = joined(f->key))
             return other;
         if (closed_)
             throw error(errc::closed, doing);
-        if (queue_.size() >= coming()) {
+        awaken = !enough_awake();
+        if (awaken && queue_.size() >= coming()) {
             mark_stuck(clock::now());
-            if (threads_ < allowed() && start<&lookup_pool::work>()) {
-                ++starting_;
-                ++threads_;
-            } else if (threads_ == 0) {
+            if (threads_ < allowed())
+                add_thread();
+            if (threads_ == 0)
                 throw error(no_thread_, doing + ", on a new thread");
-            } else if (queue_.size() - coming() >= options_.queue) {
+            if (queue_.size() >= coming() + options_.queue) {
                 ++counts_.refused;
                 throw error(std::make_error_code(std::errc::resource_unavailable_try_again),
                             doing + ": " + std::to_string(options_.queue) +
@@ -159,7 +165,8 @@ std::shared_ptr<flight> lookup_pool::begin(std::shared_ptr<flight> f, const std:
         queue_.push(*f);
         ensure_watch();
     }
-    wake_.notify_one();
+    if (awaken)
+        wake_.notify_one();
     return f;
 }
 
@@ -182,8 +189,7 @@ void lookup_pool::leave(flight& f) noexcept {
 /// As many look-ups again as are stuck may be under way: where many hang, the number of threads
 /// doubles until those that do not hang get their turn.
 unsigned lookup_pool::allowed() const noexcept {
-    const unsigned threads = std::max(options_.threads, 1U);
-    return std::min(std::max(threads, stuck_) + stuck_, threads + options_.stuck);
+    return std::min(std::max(std::max(options_.threads, 1U), stuck_) + stuck_, threads_max());
 }
 
 void lookup_pool::mark_stuck(clock::time_point now) noexcept {
@@ -194,30 +200,50 @@ void lookup_pool::mark_stuck(clock::time_point now) noexcept {
     }
 }
 
-/// Starts threads for those who wait, where there may be more.
+bool lookup_pool::add_thread() noexcept {
+    if (!start<&lookup_pool::work>())
+        return false;
+    ++starting_;
+    ++threads_;
+    return true;
+}
+
+/// Where look-ups take no longer than to wake a thread, those that are awake do them all sooner.
+bool lookup_pool::enough_awake() const noexcept {
+    return quick() && queue_.size() < options_.queue &&
+           running_.size() - stuck_ + queue_.size() >= processors_;
+}
+
+/// Looks whether those who wait need more threads.
 void lookup_pool::reinforce() noexcept {
-    mark_stuck(clock::now());
-    while (queue_.size() > coming() && threads_ < allowed() && start<&lookup_pool::work>()) {
-        ++starting_;
-        ++threads_;
+    const clock::time_point now = clock::now();
+    mark_stuck(now);
+    if (quick() && first_fresh_ != nullptr && add(first_fresh_->begun_, slow) <= now) {
+        slowness_ = slowest; // they are not as quick as they were
+        wake_.notify_all();
+    }
+    while (!quick() && queue_.size() > coming() && threads_ < allowed() && add_thread()) {
     }
 }
 
-/// Somebody has to see it when a look-up gets stuck that others wait behind.
+/// Somebody has to see it when a look-up takes long that others wait behind.
+bool lookup_pool::needs_watch() const noexcept {
+    return !closed_ && queue_.first() != nullptr && first_fresh_ != nullptr &&
+           (quick() || (queue_.size() > coming() && threads_ < threads_max()));
+}
+
 void lookup_pool::ensure_watch() noexcept {
     if (!watched_ && needs_watch())
         watched_ = start<&lookup_pool::watch>();
 }
 
-bool lookup_pool::needs_watch() const noexcept {
-    return !closed_ && queue_.size() > coming() && first_fresh_ != nullptr &&
-           threads_ < std::max(options_.threads, 1U) + options_.stuck;
-}
-
 void lookup_pool::watch() noexcept {
-    std::unique_lock lock(mutex_);
-    for (reinforce(); needs_watch(); reinforce())
-        watch_.wait_until(lock, add(first_fresh_->begun_, options_.stuck_after));
+    std::unique_lock lock = lock_briefly();
+    for (reinforce(); needs_watch(); reinforce()) {
+        const auto patience = options_.stuck_after;
+        watch_.wait_until(lock,
+                          add(first_fresh_->begun_, quick() ? std::min(slow, patience) : patience));
+    }
     watched_ = false;
 }
 
@@ -246,8 +272,10 @@ void lookup_pool::work() noexcept {
             last = next;
     }
     --threads_;
-    if (queue_.first() != nullptr) // this one was woken for it, and is one too many
+    if (queue_.first() != nullptr) { // this one was woken for it, and is one too many
         wake_.notify_one();
+        ensure_watch();
+    }
 }
 
 bool lookup_pool::wait_for_more(std::unique_lock<std::mutex>& lock) {
@@ -288,8 +316,9 @@ bool lookup_pool::finish(flight& f) noexcept {
     const std::error_code code = f.code();
     ++counts_.finished;
     counts_.failed += code ? 1U : 0U;
-    const auto took =
-        std::chrono::floor<std::chrono::microseconds>(clock::now() - f.asked_).count();
+    const clock::time_point ended = clock::now();
+    slowness_ = std::clamp(slowness_ + (ended - f.begun_ > brief ? 2 : -1), 0, slowest);
+    const auto took = std::chrono::floor<std::chrono::microseconds>(ended - f.asked_).count();
     const auto slot = static_cast<std::size_t>(std::bit_width(static_cast<std::uint64_t>(took)));
     ++counts_.latency[std::min(slot, counts_.latency.size() - 1)];
     if (options_.cache.entries != 0 && (!code || lasts(code)))

@@ -4,6 +4,7 @@
 #include <gyre/resolver/name_source.hpp>
 #include <gyre/resolver/resolver.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <list>
@@ -117,12 +118,18 @@ private:
     bool finish(flight& f) noexcept;
     void keep(flight& f, std::chrono::nanoseconds lifetime) noexcept;
     void mark_stuck(clock::time_point now) noexcept;
+    unsigned threads_max() const noexcept {
+        return std::max(options_.threads, 1U) + options_.stuck;
+    }
     unsigned allowed() const noexcept;
     unsigned coming() const noexcept {
         return idle_ + starting_;
     } ///< threads to take from the queue
     template <void (lookup_pool::*run)() noexcept>
     bool start() noexcept;
+    bool add_thread() noexcept;
+    bool quick() const noexcept { return slowness_ < slowest / 2; }
+    bool enough_awake() const noexcept;
     void reinforce() noexcept;
     bool needs_watch() const noexcept;
     void ensure_watch() noexcept;
@@ -131,6 +138,7 @@ private:
     std::mutex mutex_;
     std::condition_variable wake_;
     std::condition_variable watch_;
+    const unsigned processors_;
     resolver_options options_;
     std::unordered_map<std::string_view, flight*> by_key_; // queued and running
     flight_list queue_;
@@ -142,6 +150,8 @@ private:
     unsigned stuck_ = 0;
     bool watched_ = false;
     bool closed_ = false;
+    static constexpr int slowest = 16;
+    int slowness_ = slowest;    // goes up with each slow look-up, and down with others
     std::error_code no_thread_; // why the last one could not be started
     lookup_cache cache_;
     resolver_statistics counts_;

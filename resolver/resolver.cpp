@@ -325,6 +325,8 @@ task<address> resolver::gethostbyname(std::string_view host) {
 }
 
 task<host_entry> resolver::gethostbyname_ex(std::string_view host) {
+    if (host.empty())
+        return failed<host_entry>({NO_RECOVERY, host_category()}, "gethostbyname_ex of no host");
     return look_up_host(pool_, std::string(host), look_up_addresses(pool_, host, "", ipv4_streams));
 }
 

@@ -59,6 +59,7 @@ TEST_P(GetHostByName, ExOfAnUnknownNameIsAnErrorOfTheForwardLookUp) {
         names.source->fail("by name half.test", herror(NO_DATA));
         EXPECT_EQ(co_await outcome(names->gethostbyname_ex("none.test")), eai(EAI_NONAME));
         EXPECT_EQ(co_await outcome(names->gethostbyname_ex("half.test")), herror(NO_DATA));
+        EXPECT_EQ(co_await outcome(names->gethostbyname_ex("")), herror(NO_RECOVERY));
     });
 }
 

@@ -1,3 +1,4 @@
+#include "../support/counting_allocator.hpp"
 #include "../support/sockets.hpp"
 #include "../support/test_source.hpp"
 
@@ -200,6 +201,22 @@ TEST_F(NumericHost, ANulInItIsAnInvalidArgumentAndNotItsEnd) {
             EXPECT_EQ(at_once(names_, {host + '\0' + ".test", "", {.flags = flags}}), refused);
             EXPECT_EQ(at_once(names_, {host, std::string("80\0", 3), {.flags = flags}}), refused);
         }
+}
+
+TEST_F(NumericHost, AllocatesItsListAndNothingElse) {
+    const auto ask = [](std::string_view host, std::size_t& allocated) -> gyre::task<> {
+        const gyre::address_info_hints streams{.type = SOCK_STREAM};
+        for (int i = 0; i < 2; ++i) { // the first frame comes from operator new
+            const std::size_t before = allocations;
+            co_await gyre::getaddrinfo(host, "80", streams);
+            allocated = allocations - before;
+        }
+    };
+    for (const std::string_view host : {"127.0.0.1", "2001:db8::1"}) {
+        std::size_t allocated = 0;
+        loop_.run(ask(host, allocated));
+        EXPECT_EQ(allocated, sanitized ? 0U : 1U) << host;
+    }
 }
 
 TEST_F(NumericHost, IsAskedForWhereOnlyOthersKnow) {

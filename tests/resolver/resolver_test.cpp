@@ -459,6 +459,51 @@ TEST_P(Resolver, ThreadsThatStoodInForStuckOnesEnd) {
     });
 }
 
+// Quick look-ups are left to few threads; that does not hold up slow ones that come after them.
+TEST_P(Resolver, SlowLookUpsAfterQuickOnesGetAllThreads) {
+    run([]() -> gyre::task<> {
+        constexpr int threads = 8;
+        test_names names({.threads = threads, .stuck_after = 1h});
+        for (int i = 0; i < 50; ++i)
+            co_await names.find("quick.test");
+        std::vector<gyre::future<addresses>> held;
+        for (int i = 0; i < threads; ++i) {
+            const std::string name = "slow" + std::to_string(i) + ".test";
+            names.source->hold(name);
+            held.push_back(start(names, name));
+        }
+        co_await next_turn();
+        for (int i = 0; i < threads; ++i)
+            CO_ASSERT_TRUE(names.source->await_asked("slow" + std::to_string(i) + ".test", 1));
+        names.source->let_all_go();
+        for (auto& f : held)
+            co_await f;
+    });
+}
+
+// Idle threads that are too many after a change of the options end instead of taking a look-up.
+// That the last one is busy with a look-up that hangs is noticed all the same.
+TEST_P(Resolver, FewerThreadsAreReplacedAsEverWhenTheyAreStuck) {
+    run([]() -> gyre::task<> {
+        test_names names({.threads = 3, .stuck_after = 1h});
+        std::vector<gyre::future<addresses>> held;
+        for (const std::string name : {"a.test", "b.test", "slow.test"}) {
+            names.source->hold(name);
+            held.push_back(start(names, name));
+            co_await next_turn();
+            CO_ASSERT_TRUE(names.source->await_asked(name, 1));
+        }
+        names.source->let_go("a.test");
+        names.source->let_go("b.test");
+        co_await held[0];
+        co_await held[1];
+        names->configure({.threads = 1, .stuck_after = 50ms, .source = names.source});
+        EXPECT_EQ((co_await names.find("quick.test")).size(), 1U);
+        names.source->let_all_go();
+        co_await held[2];
+    });
+}
+
 TEST_P(Resolver, CountsWhatItDoes) {
     run([]() -> gyre::task<> {
         test_names names({.threads = 1});
