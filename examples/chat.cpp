@@ -55,16 +55,14 @@ private:
 };
 
 gyre::task<> serve(gyre::address at) {
-    gyre::socket listener = co_await gyre::create_server(at);
-    std::printf("the room is open at %s\n", listener.getsockname().to_string().c_str());
+    gyre::listener l = co_await gyre::create_server(at);
+    std::printf("the room is open at %s\n", l.getsockname().to_string().c_str());
     std::fflush(stdout);
     room r;
-    co_await gyre::with_group([&](gyre::task_group& guests) -> gyre::task<> {
-        for (;;) {
-            auto [s, from] = co_await listener.accept();
-            guests.spawn(r.host(std::move(s), from.to_string()));
-        }
-    });
+    const auto host = [&](gyre::socket s, const gyre::address& from) {
+        return r.host(std::move(s), from.to_string());
+    };
+    co_await gyre::serve(std::move(l), host, {.end_input = true}); // closing time: all leave
 }
 
 gyre::task<> serve_until_stopped(gyre::address at) {

@@ -1,7 +1,7 @@
 #pragma once
 
 // The options of the echo server: ADDRESS [--backend epoll|io_uring] [--deadline SECONDS]
-// [--threads N] [--busy-poll MICROSECONDS]. CLI11 does the work.
+// [--drain SECONDS] [--threads N] [--busy-poll MICROSECONDS]. CLI11 does the work.
 
 #include <gyre/gyre.hpp>
 
@@ -15,6 +15,7 @@ struct command_line {
     std::string address; // without udp:
     bool datagrams = false;
     std::optional<std::chrono::nanoseconds> deadline;
+    std::chrono::nanoseconds drain{};
     gyre::run_options run;
 };
 
@@ -24,6 +25,7 @@ inline command_line parse_command_line(int argc, char** argv) {
     command_line line;
     std::string backend = "automatic";
     double deadline = 0;
+    double drain = 5;
     long busy_poll = 0;
     app.add_option("address", line.address,
                    "127.0.0.1:7000, [::1]:7000, udp:127.0.0.1:7000, unix:/tmp/echo.sock, "
@@ -33,6 +35,8 @@ inline command_line parse_command_line(int argc, char** argv) {
         ->check(CLI::IsMember({"automatic", "epoll", "io_uring"}));
     app.add_option("--deadline", deadline, "end a connection after so many seconds of silence")
         ->check(CLI::PositiveNumber);
+    app.add_option("--drain", drain, "seconds that connections have to end in (5), when it stops")
+        ->check(CLI::NonNegativeNumber);
     app.add_option("--threads", line.run.threads, "loops, each on a thread; 0: one a processor")
         ->check(CLI::Range(0, 1024));
     app.add_option("--busy-poll", busy_poll, "look for so many microseconds before sleeping")
@@ -50,9 +54,13 @@ inline command_line parse_command_line(int argc, char** argv) {
         std::fprintf(stderr, "echo_server: %s (see --help)\n", e.what());
         std::exit(2);
     }
+    const auto seconds = [](double s) {
+        return std::chrono::nanoseconds(
+            gyre::detail::ceil_nanoseconds(std::chrono::duration<double>(s)));
+    };
     if (deadline > 0)
-        line.deadline = std::chrono::nanoseconds(
-            gyre::detail::ceil_nanoseconds(std::chrono::duration<double>(deadline)));
+        line.deadline = seconds(deadline);
+    line.drain = seconds(drain);
     line.run.loop.backend = gyre::parse_backend_kind(backend);
     line.run.loop.busy_poll = std::chrono::microseconds(busy_poll);
     return line;

@@ -35,17 +35,12 @@ gyre::task<> count(const long& bytes) {
 }
 
 gyre::task<> serve(gyre::address at) {
-    gyre::socket listener = co_await gyre::create_server(at);
-    std::printf("listening on %s\n", listener.getsockname().to_string().c_str());
+    gyre::listener l = co_await gyre::create_server(at);
+    std::printf("listening on %s\n", l.getsockname().to_string().c_str());
     std::fflush(stdout);
     long bytes = 0;
-    co_await gyre::with_group([&](gyre::task_group& group) -> gyre::task<> {
-        group.spawn(count(bytes));
-        for (;;) {
-            auto [peer, from] = co_await listener.accept();
-            group.spawn(echo(std::move(peer), bytes));
-        }
-    });
+    const auto handler = [&](gyre::socket peer) { return echo(std::move(peer), bytes); };
+    co_await gyre::race(count(bytes), gyre::serve(std::move(l), handler));
 }
 
 } // namespace

@@ -128,15 +128,11 @@ gyre::task<> converse(gyre::socket s, const std::filesystem::path& folder) try {
 }
 
 gyre::task<> serve(gyre::address at, const std::filesystem::path& folder) {
-    gyre::socket listener = co_await gyre::create_server(at);
-    std::printf("http://%s/\n", listener.getsockname().to_string().c_str());
+    gyre::listener l = co_await gyre::create_server(at);
+    std::printf("http://%s/\n", l.getsockname().to_string().c_str());
     std::fflush(stdout);
-    co_await gyre::with_group([&](gyre::task_group& peers) -> gyre::task<> {
-        for (;;) {
-            auto [peer, from] = co_await listener.accept();
-            peers.spawn(converse(std::move(peer), folder));
-        }
-    });
+    const auto handler = [&](gyre::socket peer) { return converse(std::move(peer), folder); };
+    co_await gyre::serve(std::move(l), handler, {.end_input = true});
 }
 
 gyre::task<> serve_until_stopped(gyre::address at, const std::filesystem::path& folder) {

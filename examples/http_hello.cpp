@@ -22,9 +22,10 @@ constexpr std::string_view too_long = "HTTP/1.1 431 Request Header Fields Too La
                                       "Content-Length: 0\r\nConnection: close\r\n\r\n";
 constexpr std::size_t header_max = 16384;
 
-gyre::task<> converse(gyre::stream s) try {
-    s.connection().set(gyre::option::no_delay, true);
-    s.connection().settimeout(30s);
+gyre::task<> converse(gyre::socket peer) try {
+    peer.set(gyre::option::no_delay, true);
+    peer.settimeout(30s);
+    gyre::stream s(std::move(peer));
     for (bool more = true; more;) { // what is answered goes out before a read has to wait
         const auto head = co_await gyre::as_result(s.read_until("\r\n\r\n", header_max));
         if (!head && head.error() != gyre::errc::too_long)
@@ -41,15 +42,10 @@ gyre::task<> converse(gyre::stream s) try {
 }
 
 gyre::task<> serve(gyre::address at) {
-    gyre::socket listener = co_await gyre::create_server(at);
-    std::printf("http://%s/\n", listener.getsockname().to_string().c_str());
+    gyre::listener l = co_await gyre::create_server(at);
+    std::printf("http://%s/\n", l.getsockname().to_string().c_str());
     std::fflush(stdout);
-    co_await gyre::with_group([&](gyre::task_group& peers) -> gyre::task<> {
-        for (;;) {
-            auto [peer, from] = co_await listener.accept();
-            peers.spawn(converse(gyre::stream(std::move(peer))));
-        }
-    });
+    co_await gyre::serve(std::move(l), converse, {.end_input = true});
 }
 
 gyre::task<> serve_until_stopped(gyre::address at) {

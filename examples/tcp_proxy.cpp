@@ -13,7 +13,6 @@
 #include <cinttypes>
 #include <cstdio>
 #include <string>
-#include <unistd.h>
 
 using namespace std::chrono_literals;
 
@@ -37,21 +36,17 @@ gyre::task<> pass_on(gyre::socket client, std::string name, const gyre::address&
 }
 
 gyre::task<> serve(const gyre::address& at, const gyre::address& target) {
-    gyre::socket listener = co_await gyre::create_server(at);
-    std::printf("listening on %s\n", listener.getsockname().to_string().c_str());
+    gyre::listener l = co_await gyre::create_server(at);
+    std::printf("listening on %s\n", l.getsockname().to_string().c_str());
     std::fflush(stdout);
-    co_await gyre::with_group([&](gyre::task_group& connections) -> gyre::task<> {
-        for (;;) {
-            auto [client, from] = co_await listener.accept();
-            connections.spawn(pass_on(std::move(client), from.to_string(), target));
-        }
-    });
+    const auto handler = [&](gyre::socket client, const gyre::address& from) {
+        return pass_on(std::move(client), from.to_string(), target);
+    };
+    co_await gyre::serve(std::move(l), handler);
 }
 
 gyre::task<> serve_until_stopped(const gyre::address& at, const gyre::address& target) {
     co_await gyre::race(gyre::signal(SIGINT, SIGTERM), serve(at, target));
-    if (at.is_unix_path())
-        unlink(std::string(at.path()).c_str());
 }
 
 } // namespace

@@ -8,6 +8,7 @@
 #include <gyre/gyre.hpp>
 
 #include <array>
+#include <atomic>
 #include <cstdio>
 #include <string>
 #include <thread>
@@ -17,7 +18,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-void use(gyre::loop_thread& network, const gyre::address& to, int number) try {
+/// Whether all was answered.
+bool use(gyre::loop_thread& network, const gyre::address& to, int number) try {
     gyre::future<gyre::socket> connecting =
         network.start(gyre::create_connection(to, {.timeout = 3s}));
     if (!connecting.wait_for(5s))
@@ -33,8 +35,10 @@ void use(gyre::loop_thread& network, const gyre::address& to, int number) try {
             ++answers;
     }
     std::printf("thread %d: %d answers\n", number, answers);
+    return answers == 100;
 } catch (const std::exception& e) {
     std::printf("thread %d: %s\n", number, e.what());
+    return false;
 }
 
 } // namespace
@@ -46,9 +50,13 @@ int main(int argc, char** argv) try {
     }
     const gyre::address to = gyre::address::parse(argv[1]);
     gyre::loop_thread network;
-    std::vector<std::jthread> threads;
-    for (int i = 0; i < 4; ++i)
-        threads.emplace_back([&, i] { use(network, to, i); });
+    std::atomic<int> failed = 0;
+    {
+        std::vector<std::jthread> threads;
+        for (int i = 0; i < 4; ++i)
+            threads.emplace_back([&, i] { failed += use(network, to, i) ? 0 : 1; });
+    }
+    return failed == 0 ? 0 : 1;
 } catch (const std::exception& e) {
     std::fprintf(stderr, "threads: %s\n", e.what());
     return 1;

@@ -264,10 +264,78 @@ class EchoServer(Case):
                     self.ends_well(server, number)
                     client.process.wait(PATIENCE)
 
+    def test_a_signal_under_load_lets_each_finish_and_nobody_in(self):
+        for backend in ("epoll", "io_uring"):
+            for threads in ("1", "3"):
+                with self.subTest((backend, threads)):
+                    self.drain_under_load(backend, threads)
+
+    def drain_under_load(self, backend, threads):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = free.getsockname()
+        server = Program(PROGRAMS / "echo_server", "%s:%d" % address, "--backend", backend,
+                         "--threads", threads, "--drain", str(PATIENCE))
+        with server:
+            try:
+                for _ in range(int(threads)):
+                    server.hear(r"listening on .*\n")
+            except AssertionError:
+                self.assertEqual(backend, "io_uring")
+                self.skipTest("io_uring cannot be had")
+            with Program(sys.executable, Path(__file__).with_name("echo_load.py"), *address,
+                         "100") as load:
+                load.hear("busy\n")
+                server.process.send_signal(signal.SIGTERM)
+                self.assertEqual(load.end(), (0, ""))
+                load.hear(r"\d+ answers, 100 open questions\n")
+            # Well before the time to drain has passed, for nobody is at work any more.
+            self.ends_well(server, None)
+            with self.assertRaises(ConnectionRefusedError):
+                socket.create_connection(address, PATIENCE)
+
+    def test_a_connection_that_does_not_end_is_cut_off_when_the_time_to_drain_has_passed(self):
+        with Server("echo_server", LOOPBACK[0], "--drain", "0.5") as server:
+            address = (server.host, int(server.port))
+            with socket.create_connection(address, PATIENCE) as client:
+                client.setblocking(False)
+                with self.assertRaises(BlockingIOError):
+                    while True:  # it reads no answers, so that the server waits
+                        client.send(bytes(1 << 20))
+                server.process.send_signal(signal.SIGTERM)
+                with self.assertRaises(ConnectionRefusedError):
+                    while True:  # while it drains
+                        with socket.create_connection(address, PATIENCE):
+                            self.assertIsNone(server.process.poll(), "it let us in until its end")
+                self.ends_well(server, None)
+
+    def test_a_signal_in_the_first_moments_ends_all_threads(self):
+        for _ in range(10):
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                address = "127.0.0.1:%d" % free.getsockname()[1]
+            with Server("echo_server", address, "--threads", "8") as server:
+                self.ends_well(server)
+
+    def test_replaces_a_unix_path_that_a_killed_server_left(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "echo.sock")
+            for last in (False, True):
+                with Server("echo_server", f"unix:{path}") as server:
+                    with socket.socket(socket.AF_UNIX) as client:
+                        client.connect(str(path))
+                        client.sendall(b"hello")
+                        self.assertEqual(client.recv(100), b"hello")
+                    self.refused(example("echo_server", f"unix:{path}"), 1, str(path), "in use")
+                    server.process.send_signal(signal.SIGTERM if last else signal.SIGKILL)
+                    server.process.wait(PATIENCE)
+                self.assertEqual(path.exists(), not last)
+
     def test_wrong_options_are_one_line_and_status_2(self):
         for arguments in ((), ("127.0.0.1",), ("127.0.0.1:x",), ("127.0.0.1:70000",),
                           ("localhost:7000",), ("127.0.0.1:0", "--backend", "kqueue"),
                           ("127.0.0.1:0", "--threads", "-1"), ("127.0.0.1:0", "--deadline", "0"),
+                          ("127.0.0.1:0", "--drain", "-1"),
                           ("127.0.0.1:0", "--deadline", "soon"), ("127.0.0.1:0", "--frob"),
                           ("127.0.0.1:0", "127.0.0.1:0"), ("unix:",)):
             with self.subTest(arguments):
@@ -276,7 +344,7 @@ class EchoServer(Case):
     def test_help_is_no_error(self):
         result = example("echo_server", "--help")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
-        for option in ("address", "--backend", "--deadline", "--threads", "--busy-poll"):
+        for option in ("address", "--backend", "--deadline", "--drain", "--threads", "--busy-poll"):
             self.assertIn(option, result.stdout)
 
     def test_an_unknown_backend_in_the_environment_is_one_line(self):
@@ -479,6 +547,7 @@ class Threads(Case):
             address = "127.0.0.1:%d" % bound.getsockname()[1]
             result = example("threads", address)
         self.assertEqual(result.stdout.count(f"{address}: Connection refused"), 4, result)
+        self.assertEqual(result.returncode, 1, result)
 
 
 class Timeout(Case):
