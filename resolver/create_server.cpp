@@ -1,7 +1,7 @@
 #include <gyre/io/kernel.hpp>
 #include <gyre/io/tcp_option.hpp>
 #include <gyre/resolver/create_server.hpp>
-#include <gyre/resolver/getaddrinfo.hpp>
+#include <gyre/resolver/resolver.hpp>
 #include <gyre/resolver/socket_file.hpp>
 
 #include <algorithm>
@@ -105,7 +105,8 @@ task<std::vector<address>> addresses_of(std::string host, server_options options
         co_return std::vector{*numeric};
     const address_info_hints hints{.family = family, .type = SOCK_STREAM, .flags = AI_PASSIVE};
     const std::string service = std::to_string(options.port);
-    for (const address_info& info : co_await getaddrinfo(host, service, hints))
+    resolver& names = options.resolver != nullptr ? *options.resolver : default_resolver();
+    for (const address_info& info : co_await names.getaddrinfo(host, service, hints))
         if (std::ranges::find(list, info.address) == list.end())
             list.push_back(info.address);
     co_return list;

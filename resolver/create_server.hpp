@@ -13,6 +13,8 @@
 
 namespace gyre {
 
+class resolver;
+
 struct server_options {
     std::string_view host = ""; ///< a name or a numeric address; "": every address of this host
     std::uint16_t port = 0;     ///< 0: the kernel picks one, see getsockname()
@@ -24,6 +26,7 @@ struct server_options {
     /// (TCP_DEFER_ACCEPT, tcp(7)).
     std::chrono::seconds defer_accept{0};
     std::optional<::mode_t> mode = std::nullopt; ///< of a UNIX path: 0660; none: by the umask
+    gyre::resolver* resolver = nullptr; ///< who looks the name up; nullptr: default_resolver()
 };
 static_assert(std::is_trivially_destructible_v<server_options>,
               "g++ 12 destroys twice what a braced argument of an awaited call holds");

@@ -4,9 +4,11 @@
 #include <gyre/io/tcp_option.hpp>
 #include <gyre/resolver/create_connection.hpp>
 #include <gyre/resolver/create_server.hpp>
-#include <gyre/resolver/getaddrinfo.hpp>
+#include <gyre/resolver/name_source.hpp>
+#include <gyre/resolver/resolver.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -87,6 +89,26 @@ TEST_P(CreateServer, ListensOnEachAddressOfANameAtOnePort) {
         gyre::listener six =
             co_await gyre::create_server({.host = "here.test", .family = AF_INET6});
         EXPECT_EQ(hosts_of(six), hosts{"::1"});
+    });
+}
+
+class names_of_ours final : public gyre::name_source {
+    answer<std::vector<gyre::address_info>>
+    getaddrinfo(const std::string& host, const std::string&,
+                const gyre::address_info_hints& hints) override {
+        gyre::address_info info;
+        info.family = AF_INET;
+        info.type = hints.type;
+        info.address = gyre::address::parse("127.0.0.3:0");
+        return std::vector<gyre::address_info>(host == "ours.test" ? 1 : 0, info);
+    }
+};
+
+TEST_P(CreateServer, AsksTheResolverThatItIsGiven) {
+    run([]() -> gyre::task<> {
+        gyre::resolver names({.source = std::make_shared<names_of_ours>()});
+        gyre::listener l = co_await gyre::create_server({.host = "ours.test", .resolver = &names});
+        EXPECT_EQ(hosts_of(l), hosts{"127.0.0.3"});
     });
 }
 
