@@ -64,8 +64,7 @@ socket prepared(const address& to, const connection_options& options) {
     if (options.prepare != nullptr)
         options.prepare(s);
     if (source.is_ipv4() || source.is_ipv6()) {
-        // Without a port, one that is free for this peer; with one, other peers do not keep it
-        // busy.
+        // Without a port, one that is free for this peer; with one, no other peer keeps it busy.
         if (source.port() == 0)
             s.set(option::ip::bind_address_no_port, true);
         else
@@ -87,7 +86,7 @@ task<> attempt(connecting& c, task_group& all, std::size_t mine) {
     const address to = c.addresses[mine];
     const bool last = mine + 1 == c.addresses.size();
     const auto next = [&] {
-        if (!last && c.attempts.size() == mine + 1)
+        if (!last && !c.winner && c.attempts.size() == mine + 1)
             begin_next(c, all);
     };
     const auto next_after_delay = [&]() -> task<> {

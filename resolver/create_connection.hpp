@@ -87,7 +87,8 @@ private:
 ///
 /// Throws address_info_error for an unknown name, connection_error when every attempt failed, and
 /// timeout_error ("connect to example.org:443: Deadline exceeded", and what was tried so far) when
-/// `timeout` has passed. That `attempt_timeout` has passed is the reason of an attempt, as others.
+/// `timeout` has passed. That `attempt_timeout` has passed is the reason of an attempt, as others
+/// are.
 task<socket> create_connection(std::string_view host, std::uint16_t port,
                                connection_options options = {});
 

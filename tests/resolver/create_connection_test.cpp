@@ -127,6 +127,17 @@ TEST_P(CreateConnection, KeepsACopyOfTheHost) {
     });
 }
 
+TEST_P(CreateConnection, ANameMayBeLong) {
+    const std::string name = "a-name-that-is-longer-than-what-a-string-has-room-for-in-itself.test";
+    let_name_be(name, {"127.0.0.1"});
+    run([&]() -> gyre::task<> {
+        const gyre::socket listener = listen_at("127.0.0.1");
+        const gyre::address to = listener.getsockname();
+        gyre::socket s = co_await gyre::create_connection(name, to.port(), {.timeout = 10s});
+        EXPECT_EQ(s.getpeername(), to);
+    });
+}
+
 // ---- Several addresses -------------------------------------------------------------------------
 
 TEST_P(CreateConnection, TriesTheAddressesOfANameOneAfterAnother) {
