@@ -12,6 +12,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <sys/resource.h>
 #include <type_traits>
 #include <unistd.h>
 #include <utility>
@@ -335,6 +336,23 @@ TEST_P(HappyEyeballs, ATimeoutOfTheLookUpNamesTheHostOnly) {
         const failure f = co_await failure_of(gyre::create_connection(host, 443, {.timeout = 5ms}));
         EXPECT_TRUE(f.timeout_error);
         EXPECT_EQ(f.text, "connect to " + host + ":443: Deadline exceeded");
+    });
+}
+
+TEST_P(HappyEyeballs, RunningOutOfDescriptorsIsTold) {
+    const port p;
+    const gyre::socket listener = p.listen("127.0.0.1");
+    run([&]() -> gyre::task<> {
+        rlimit before{};
+        getrlimit(RLIMIT_NOFILE, &before);
+        rlimit none = before;
+        none.rlim_cur = 0;
+        setrlimit(RLIMIT_NOFILE, &none);
+        const failure f = co_await failure_of(gyre::create_connection("127.0.0.1", p.number));
+        setrlimit(RLIMIT_NOFILE, &before);
+        EXPECT_EQ(f.code, std::errc::too_many_files_open) << f.text;
+        EXPECT_EQ(f.attempts.size(), 1U);
+        co_await gyre::create_connection("127.0.0.1", p.number);
     });
 }
 
