@@ -1,6 +1,7 @@
 #include <gyre/core/combine.hpp>
 #include <gyre/resolver/addresses_of.hpp>
 #include <gyre/resolver/create_datagram_endpoint.hpp>
+#include <gyre/resolver/socket_file.hpp>
 
 #include <string>
 #include <vector>
@@ -21,6 +22,12 @@ task<socket> open_endpoint(address local, address remote, datagram_options optio
         s.set(option::v6_only, !options.dualstack);
     if (options.prepare != nullptr)
         options.prepare(s);
+    owned_fd lock;
+    if (local.is_unix_path()) {
+        lock = co_await detail::lock_folder_of(std::string(local.path()));
+        if (lock)
+            co_await detail::remove_stale(local);
+    }
     if (!local.empty())
         s.bind(local);
     if (!remote.empty() && !options.broadcast)

@@ -43,7 +43,8 @@ static_assert(std::is_trivially_destructible_v<datagram_options>,
 task<socket> create_datagram_endpoint(datagram_options options = {});
 
 /// The same for addresses of any family; an empty one is none, and hosts, ports and family of the
-/// options do not count. A UNIX path must not exist yet.
+/// options do not count. A UNIX path that a socket has left behind is replaced; it stays when this
+/// socket is closed.
 task<socket> create_datagram_endpoint(address local, address remote = {},
                                       datagram_options options = {});
 

@@ -5,6 +5,7 @@
 #include <gyre/resolver/getaddrinfo.hpp>
 
 #include <array>
+#include <fstream>
 #include <string>
 #include <unistd.h>
 
@@ -213,6 +214,25 @@ TEST_P(CreateDatagramEndpoint, AddressesOfUnixMayBeGiven) {
         unlink(path.c_str());
         EXPECT_EQ(co_await outcome(gyre::create_datagram_endpoint(gyre::address(), at)),
                   std::errc::no_such_file_or_directory);
+    });
+}
+
+TEST_P(CreateDatagramEndpoint, AStaleUnixPathIsReplacedAndNothingElse) {
+    run([]() -> gyre::task<> {
+        const std::string path = "/tmp/gyre-stale-" + std::to_string(getpid());
+        const auto at = gyre::address::unix_path(path);
+        for (int i = 0; i < 2; ++i) {
+            gyre::socket server = co_await gyre::create_datagram_endpoint(at);
+            EXPECT_EQ(co_await outcome(gyre::create_datagram_endpoint(at)),
+                      std::errc::address_in_use);
+            gyre::socket client =
+                co_await gyre::create_datagram_endpoint(gyre::address::unix_unnamed(), at);
+            co_await carry(client, server, {});
+        }
+        unlink(path.c_str());
+        std::ofstream(path) << "a file";
+        EXPECT_EQ(co_await outcome(gyre::create_datagram_endpoint(at)), std::errc::address_in_use);
+        unlink(path.c_str());
     });
 }
 
