@@ -7,7 +7,6 @@
 #include <netinet/udp.h>
 
 namespace gyre {
-
 namespace {
 
 /// `bytes`, when so much can be counted in bytes at all.
