@@ -1,7 +1,7 @@
+#include "../support/error_of.hpp"
 #include "../support/fixture.hpp"
 #include "../support/refuse.hpp"
 
-#include <gyre/core/error.hpp>
 #include <gyre/core/loop.hpp>
 #include <gyre/io/address.hpp>
 #include <gyre/io/host.hpp>
@@ -20,17 +20,6 @@ namespace {
 
 using namespace gyre_test;
 using namespace std::string_literals;
-
-/// What `f()` throws, and its code.
-template <class F>
-std::pair<std::string, std::error_code> error_of(F f) {
-    try {
-        f();
-    } catch (const gyre::error& e) {
-        return {e.what(), e.code()};
-    }
-    return {};
-}
 
 // ---- The name ----------------------------------------------------------------------------------
 

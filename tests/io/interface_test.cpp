@@ -1,4 +1,5 @@
-#include <gyre/core/error.hpp>
+#include "../support/error_of.hpp"
+
 #include <gyre/io/interface.hpp>
 
 #include <gtest/gtest.h>
@@ -8,18 +9,8 @@
 
 namespace {
 
+using namespace gyre_test;
 using namespace std::string_literals;
-
-/// What `f()` throws, and its code.
-template <class F>
-std::pair<std::string, std::error_code> error_of(F f) {
-    try {
-        f();
-    } catch (const gyre::error& e) {
-        return {e.what(), e.code()};
-    }
-    return {};
-}
 
 TEST(Interface, TheLoopbackInterfaceIsFoundByNameAndByIndex) {
     const std::uint32_t index = gyre::if_nametoindex("lo");
