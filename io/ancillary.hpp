@@ -207,6 +207,7 @@ public:
     }
 
     // ---- To read ------------------------------------------------------------------------------
+    // What has no name here has a level and a type: find(SOL_SOCKET, SO_RXQ_OVFL)->as<unsigned>().
 
     /// The descriptors that came along (SCM_RIGHTS), all of them; closed on exec.
     std::vector<owned_fd> take_fds();
@@ -234,7 +235,7 @@ public:
     std::optional<std::size_t> segment_size() const noexcept;
     /// With MSG_ERRQUEUE.
     std::optional<gyre::queued_error> queued_error() const;
-    /// With MSG_ERRQUEUE and SO_ZEROCOPY: which sends are over.
+    /// With MSG_ERRQUEUE and SO_ZEROCOPY: which sends are over. A sendall may be several.
     ///
     ///     s.set(gyre::option::zero_copy, true);
     ///     co_await s.send(large, MSG_ZEROCOPY);

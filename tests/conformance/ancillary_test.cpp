@@ -4,6 +4,7 @@
 #include <gyre/io/ancillary.hpp>
 #include <gyre/io/ip_option.hpp>
 #include <gyre/io/pass_fds.hpp>
+#include <gyre/io/tcp_option.hpp>
 
 #include <array>
 #include <fcntl.h>
@@ -399,6 +400,32 @@ TEST_P(Ancillary, TransmitTimeNeedsAClock) {
         b.set(gyre::option::transmit_time, {CLOCK_MONOTONIC, 0});
         EXPECT_EQ(co_await b.sendmsg("then", control, 0, a.getsockname()), 4U);
         EXPECT_EQ(received(co_await a.recv(memory)), "then");
+    });
+}
+
+TEST_P(Ancillary, WhatHasNoNameIsFoundByLevelAndType) {
+    auto [a, b] = make_pair(stream_kind::tcp);
+    a.set(gyre::option::tcp::in_queue, true);
+    auto [c, d] = make_udp_pair();
+    c.set(gyre::option::drop_count, true);
+    c.set(gyre::option::receive_buffer, 0); // the least that there is
+    run([&]() -> gyre::task<> {
+        gyre::ancillary control;
+        co_await b.sendall("0123456789");
+        CO_ASSERT_TRUE(wait_readable(a));
+        co_await a.recvmsg(std::span(memory).first(4), control);
+        const auto left = control.find(IPPROTO_TCP, TCP_CM_INQ);
+        CO_ASSERT_TRUE(left.has_value());
+        EXPECT_EQ(left->as<int>(), 6);
+        for (int i = 0; i < 100; ++i)
+            co_await d.sendto(pattern(200), c.getsockname());
+        while (co_await gyre::as_result(c.recv(memory).nonblocking()))
+            ;
+        co_await d.sendto("after", c.getsockname());
+        co_await c.recvmsg(memory, control);
+        const auto dropped = control.find(SOL_SOCKET, SO_RXQ_OVFL);
+        CO_ASSERT_TRUE(dropped.has_value());
+        EXPECT_GT(dropped->as<unsigned>(), 0U);
     });
 }
 
