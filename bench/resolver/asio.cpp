@@ -1,6 +1,7 @@
 #include "contender.hpp"
 
 #define ASIO_STANDALONE
+#define ASIO_HAS_CO_AWAIT // the Asio of Debian 12 does not see that clang has it
 #include <asio/awaitable.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>

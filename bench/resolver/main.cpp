@@ -66,9 +66,9 @@ void compare(const scenario& s, const options& o) {
     for (unsigned round = 0; round < o.rounds; ++round)
         for (std::size_t i = 0; i < rates.size(); ++i)
             rates[i].push_back(measure(contenders[i], s, o.seconds));
-    std::printf("\n%s, %s, %u in flight\n  %-20s %10s %10s %10s %8s %8s\n", s.host,
+    std::printf("\n%s, %s, %u in flight\n  %-20s %10s %10s %10s %8s %9s\n", s.host,
                 s.distinct ? "a port each" : "the same port", s.in_flight, "look-ups/s", "median",
-                "min", "max", "us each", "to the 1st");
+                "min", "max", "us each", ("to " + std::string(contenders[0].name)).c_str());
     for (std::size_t i = 0; i < rates.size(); ++i) {
         // Each round against the same round of the yardstick: what slows both down cancels out.
         std::vector<double> ratios;
