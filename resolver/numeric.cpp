@@ -67,15 +67,16 @@ bool read_quad(std::string_view text, in_addr& ip) noexcept {
 class terminated {
 public:
     explicit terminated(std::string_view text) noexcept
-        : good_(text.size() < bytes_.size() && !text.contains('\0')) {
+        : good_(text.size() < size && !text.contains('\0')) {
         if (good_)
             *std::ranges::copy(text, bytes_.data()).out = '\0';
     }
     const char* c_str() const noexcept { return good_ ? bytes_.data() : ""; }
 
 private:
+    static constexpr std::size_t size = 64;
     bool good_;
-    std::array<char, 64> bytes_;
+    std::array<char, size> bytes_;
 };
 
 /// Also the older forms: 127.1, 0x7f.1, 2130706433. inet_aton(3) stops at a blank: none gets there.
