@@ -2,11 +2,9 @@
 
 namespace gyre::detail {
 
-void start_detached_thread(void (*run)(std::shared_ptr<void> argument),
+void start_detached_thread(void (*run)(const std::shared_ptr<void>& argument),
                            std::shared_ptr<void> argument) {
-    start_thread([run, argument = std::move(argument)]() mutable {
-        run(std::move(argument));
-    }).detach();
+    start_thread([run, argument = std::move(argument)] { run(argument); }).detach();
 }
 
 } // namespace gyre::detail

@@ -25,7 +25,7 @@ std::jthread start_thread(F f) {
 
 /// One that nobody waits for: `run(argument)`. Throws std::system_error when there is none to be
 /// had.
-void start_detached_thread(void (*run)(std::shared_ptr<void> argument),
+void start_detached_thread(void (*run)(const std::shared_ptr<void>& argument),
                            std::shared_ptr<void> argument);
 
 } // namespace gyre::detail

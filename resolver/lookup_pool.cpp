@@ -90,11 +90,13 @@ lookup_pool::lookup_pool(resolver_options options)
     options_.source = or_c_library(std::move(options_.source));
 }
 
-template <void (lookup_pool::*run)() noexcept>
+template <void (lookup_pool::*Run)() noexcept>
 bool lookup_pool::start() noexcept {
     try {
         start_detached_thread(
-            [](std::shared_ptr<void> pool) { (static_cast<lookup_pool*>(pool.get())->*run)(); },
+            [](const std::shared_ptr<void>& pool) {
+                (static_cast<lookup_pool*>(pool.get())->*Run)();
+            },
             shared_from_this());
         return true;
     } catch (const std::system_error& e) {
@@ -328,11 +330,12 @@ bool lookup_pool::finish(flight& f) noexcept {
 }
 
 void lookup_pool::keep(flight& f, std::chrono::nanoseconds lifetime) noexcept {
+    f.cached_ = true;
     try {
         cache_.insert(f.self_, add(now(), lifetime));
-        f.cached_ = true;
         cache_.trim(options_.cache.entries);
-    } catch (const std::bad_alloc&) { // then it is not kept
+    } catch (const std::bad_alloc&) {
+        f.cached_ = false;
     }
 }
 

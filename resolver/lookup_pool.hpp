@@ -125,7 +125,7 @@ private:
     unsigned coming() const noexcept {
         return idle_ + starting_;
     } ///< threads to take from the queue
-    template <void (lookup_pool::*run)() noexcept>
+    template <void (lookup_pool::*Run)() noexcept>
     bool start() noexcept;
     bool add_thread() noexcept;
     bool quick() const noexcept { return slowness_ < slowest / 2; }

@@ -45,8 +45,11 @@ bool read_quad(std::string_view text, in_addr& ip) noexcept {
     const char* at = text.data();
     const char* const end = at + text.size();
     for (int part = 0; part < 4; ++part) {
-        if (part != 0 && (at == end || *at++ != '.'))
-            return false;
+        if (part != 0) {
+            if (at == end || *at != '.')
+                return false;
+            ++at;
+        }
         const char* const begin = at;
         unsigned value = 0;
         for (unsigned digit = 0; at != end; ++at) {

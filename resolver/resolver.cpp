@@ -276,11 +276,10 @@ task<std::string> full_name(std::string host, task<host_entry> t) {
     try {
         host_entry entry = co_await std::move(t);
         co_return best_name(std::move(entry));
-    } catch (const address_info_error&) {
-    } catch (const host_error&) {
     } catch (const error& e) {
-        if (e.code().category() != std::system_category())
-            throw;
+        const std::error_category& of = e.code().category();
+        if (of != address_info_category() && of != host_category() && of != std::system_category())
+            throw; // not that it was not found
     }
     co_return host;
 }
@@ -307,9 +306,9 @@ task<addresses> resolver::getaddrinfo(std::string_view host, std::string_view se
 
 task<name_info> resolver::getnameinfo(const address& of, int flags) {
     constexpr int numeric = NI_NUMERICHOST | NI_NUMERICSERV;
-    name_question q{of, flags};
+    const name_question q{of, flags};
     if ((flags & numeric) != numeric)
-        return look_up(pool_, std::move(q));
+        return look_up(pool_, q);
     auto known = name_source().name_source::getnameinfo(of, flags);
     if (!known)
         return failed<name_info>(known.error(), q.doing());
@@ -337,11 +336,10 @@ task<host_entry> resolver::gethostbyaddr(std::string_view host) {
 }
 
 task<host_entry> resolver::gethostbyaddr(const address& of) {
-    reverse_question q{of};
     if (of.ip_bytes().empty())
         return failed<host_entry>(std::make_error_code(invalid),
                                   "gethostbyaddr " + of.to_string() + ", which is not IP");
-    return look_up(pool_, std::move(q));
+    return look_up(pool_, reverse_question{of});
 }
 
 task<std::string> resolver::getfqdn(std::string_view host) {
@@ -389,7 +387,7 @@ void resolver::clear_cache() {
 
 // ---- The resolver of everyone -----------------------------------------------------------------
 
-resolver& default_resolver() noexcept {
+resolver& default_resolver() {
     static auto* const instance = new resolver; // a look-up may outlive main()
     return *instance;
 }

@@ -115,6 +115,6 @@ private:
 };
 
 /// The resolver of the free functions, and of who does not bring one. It is never destroyed.
-resolver& default_resolver() noexcept;
+resolver& default_resolver();
 
 } // namespace gyre
