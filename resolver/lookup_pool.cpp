@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <new>
+#include <pthread.h>
 
 namespace gyre::detail {
 namespace {
@@ -83,11 +85,78 @@ void lookup_cache::trim(std::size_t limit) noexcept {
     }
 }
 
+// ---- Forks ------------------------------------------------------------------------------------
+
+/// The child of a fork(2) gets the pools as they are between two changes, and no thread of theirs.
+struct all_pools {
+    std::mutex mutex;
+    lookup_pool* first = nullptr;
+
+    static all_pools& get() {
+        static auto* const instance = [] {
+            ::pthread_atfork(&before, &after, &after_in_child);
+            return new all_pools; // a fork may come at any time
+        }();
+        return *instance;
+    }
+
+    void add(lookup_pool& p) noexcept {
+        const std::lock_guard guard(mutex);
+        p.next_pool_ = first;
+        if (first != nullptr)
+            first->previous_pool_ = &p;
+        first = &p;
+    }
+    void remove(const lookup_pool& p) noexcept {
+        const std::lock_guard guard(mutex);
+        if (p.next_pool_ != nullptr)
+            p.next_pool_->previous_pool_ = p.previous_pool_;
+        (p.previous_pool_ != nullptr ? p.previous_pool_->next_pool_ : first) = p.next_pool_;
+    }
+
+    static void before() noexcept {
+        get().mutex.lock();
+        for (lookup_pool* p = get().first; p != nullptr; p = p->next_pool_)
+            p->mutex_.lock();
+    }
+    static void after() noexcept {
+        for (lookup_pool* p = get().first; p != nullptr; p = p->next_pool_)
+            p->mutex_.unlock();
+        get().mutex.unlock();
+    }
+    static void after_in_child() noexcept {
+        for (lookup_pool* p = get().first; p != nullptr; p = p->next_pool_)
+            p->forget_threads();
+        after();
+    }
+};
+
+void lookup_pool::forget_threads() noexcept {
+    // Not destroyed: they would wait for the threads that wait for them.
+    new (&wake_) std::condition_variable;
+    new (&watch_) std::condition_variable;
+    threads_ = idle_ = starting_ = stuck_ = 0;
+    watched_ = false;
+    first_fresh_ = nullptr;
+    by_key_.clear();
+    for (flight_list* list : {&queue_, &running_})
+        while (flight* f = list->first()) {
+            list->remove(*f);
+            f->phase_ = flight::phase::done;
+            f->self_.reset();
+        }
+}
+
 // ---- Who asks ---------------------------------------------------------------------------------
 
 lookup_pool::lookup_pool(resolver_options options)
     : processors_(std::max(std::thread::hardware_concurrency(), 1U)), options_(std::move(options)) {
     options_.source = or_c_library(std::move(options_.source));
+    all_pools::get().add(*this);
+}
+
+lookup_pool::~lookup_pool() {
+    all_pools::get().remove(*this);
 }
 
 template <void (lookup_pool::*Run)() noexcept>

@@ -87,6 +87,7 @@ private:
 class lookup_pool : public std::enable_shared_from_this<lookup_pool> {
 public:
     explicit lookup_pool(resolver_options options);
+    ~lookup_pool();
 
     /// A look-up that is under way or an answer that is kept; nullptr: begin() one.
     std::shared_ptr<flight> join(std::string_view key);
@@ -105,6 +106,11 @@ public:
     void close() noexcept;
 
 private:
+    friend struct all_pools;
+
+    /// In the child of a fork(2), which has none of the threads, nor of those who wait.
+    void forget_threads() noexcept;
+
     std::unique_lock<std::mutex> lock_briefly() noexcept;
 
     // On the threads.
@@ -155,6 +161,8 @@ private:
     std::error_code no_thread_; // why the last one could not be started
     lookup_cache cache_;
     resolver_statistics counts_;
+    lookup_pool* previous_pool_ = nullptr;
+    lookup_pool* next_pool_ = nullptr;
 };
 
 } // namespace gyre::detail

@@ -84,6 +84,8 @@ struct resolver_statistics {
 /// look-ups wait in a queue; when that is full, they throw
 /// std::errc::resource_unavailable_try_again.
 ///
+/// The child of a fork(2) can use the resolvers of its parent: their threads begin anew.
+///
 /// Destroying a resolver never waits: what is under way ends with errc::closed for those who wait
 /// for it. The end of a loop or of the process does not wait for a thread either.
 class resolver {

@@ -243,6 +243,31 @@ TEST_P(Resolver, TheLoopMayEndWhileALookUpIsStuck) {
     EXPECT_EQ(thrown_by([&] { f->get(); }), gyre::errc::cancelled);
 }
 
+test_names* names_of_parent = nullptr;
+
+TEST_P(Resolver, AChildProcessBeginsWithThreadsOfItsOwn) {
+    if (sanitized && !address_sanitized)
+        GTEST_SKIP() << "ThreadSanitizer lets no child of a process with threads start any";
+    test_names names({.threads = 2, .stuck_after = 1h});
+    gyre::loop_thread network(options());
+    names.source->hold("slow.test");
+    auto slow = network.start(names.find("slow.test"));
+    ASSERT_TRUE(names.source->await_asked("slow.test", 1));
+    network.start(names.find("quick.test")).get(); // its thread is idle now
+    names_of_parent = &names;
+    EXPECT_EQ(in_child(
+                  [](gyre::backend_kind backend) -> std::string {
+                      gyre::loop loop({.backend = backend});
+                      for (const std::string name : {"one.test", "two.test", "three.test"})
+                          loop.run(gyre::with_timeout(10s, names_of_parent->find(name)));
+                      return "";
+                  },
+                  backend()),
+              "");
+    names.source->let_all_go();
+    EXPECT_EQ(slow.get().size(), 1U);
+}
+
 // ---- Together ----------------------------------------------------------------------------------
 
 TEST_P(Resolver, ThoseWhoAskTheSameAtTheSameTimeShareOneLookUp) {
