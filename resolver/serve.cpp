@@ -21,13 +21,16 @@ public:
     }
 
     task<> run() {
+        const struct forget {
+            task_group*& group;
+            ~forget() { group = nullptr; }
+        } at_the_end{group_};
         co_await with_group([&](task_group& group) -> task<> {
             group_ = &group;
             for (std::size_t n = 0; n < from_.sockets().size() && !stopping_; ++n)
                 group.spawn(accept_from(n));
             co_return;
         });
-        group_ = nullptr;
         if (failure_)
             std::rethrow_exception(failure_);
     }

@@ -179,6 +179,26 @@ TEST_P(Serve, WhatLeavesAHandlerEndsItsConnectionAndIsTold) {
     });
 }
 
+TEST_P(Serve, WhatOnErrorThrowsEndsTheServer) {
+    run([]() -> gyre::task<> {
+        gyre::listener l = co_await gyre::create_server({.host = "127.0.0.1"});
+        const auto handler = [](gyre::socket peer) -> gyre::task<> {
+            std::array<std::byte, 8> buffer;
+            if (co_await peer.recv(buffer) == 5) // "throw"
+                throw std::system_error(std::make_error_code(std::errc::io_error));
+        };
+        gyre::future<> server =
+            start(l, handler, {.on_error = [](const gyre::address&, std::exception_ptr e) {
+                      std::rethrow_exception(e);
+                  }});
+        gyre::socket idle = co_await connect(l.getsockname());
+        gyre::socket s = co_await connect(l.getsockname());
+        EXPECT_EQ(co_await ask(s, "throw"), "");
+        EXPECT_EQ(co_await outcome(std::move(server)), std::errc::io_error);
+        EXPECT_EQ(co_await ask(idle, "hello"), "");
+    });
+}
+
 TEST_P(Serve, WithoutAnyoneToTellAFailureEndsItsConnectionOnly) {
     run([]() -> gyre::task<> {
         gyre::listener l = co_await gyre::create_server({.host = "127.0.0.1"});
