@@ -99,21 +99,32 @@ gyre::task<> cancel_again_and_again(gyre::listener& l) {
     std::vector<gyre::socket> peers;
     std::set<std::string> heard;
     int cancelled = 0;
-    for (int i = 0; i < count; ++i) {
-        gyre::future<std::pair<gyre::socket, gyre::address>> f =
-            gyre::loop::current()->start(l.accept());
-        if (i % 3 != 0)
-            co_await next_turn();
-        for (std::size_t n = 0; n < l.sockets().size(); ++n) // all in one turn
-            clients.push_back(client_of(l, n, std::to_string(clients.size())));
-        if (i % 2 == 0)
-            co_await gyre::yield();
-        f.cancel();
-        auto r = co_await gyre::as_result(std::move(f));
+    const auto accept = [&]() -> gyre::task<> {
+        auto r = co_await gyre::as_result(l.accept());
         if (r)
             peers.push_back(std::move(r->first));
         else
             ++cancelled;
+    };
+    const auto connect = [&] { // to all in one turn
+        for (std::size_t n = 0; n < l.sockets().size(); ++n)
+            clients.push_back(client_of(l, n, std::to_string(clients.size())));
+    };
+    for (int i = 0; i < count; ++i) {
+        if (i % 2 == 0)
+            connect();
+        co_await gyre::with_group([&](gyre::task_group& group) -> gyre::task<> {
+            group.spawn(accept());
+            if (i % 2 != 0) {
+                co_await next_turn();
+                connect();
+            }
+            if (i % 3 == 0)
+                co_await next_turn();
+            for (int n = 0; n < i / 6; ++n) // each step from the first attempt to the end
+                co_await gyre::yield();
+            group.cancel();
+        });
     }
     while (peers.size() < clients.size()) {
         auto [peer, from] = co_await gyre::with_timeout(10s, l.accept());
