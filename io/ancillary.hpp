@@ -229,6 +229,7 @@ public:
     /// When it was received, with SO_TIMESTAMPING; or, with MSG_ERRQUEUE, when it was sent: then
     /// queued_error() tells which send (data, with SOF_TIMESTAMPING_OPT_ID) and at what step
     /// (info).
+    /// The first packets after the option was set may come without.
     std::optional<gyre::packet_times> packet_times() const noexcept;
     /// With UDP_GRO: what was received are datagrams of so many bytes, one after another, the last
     /// one perhaps shorter. nullopt: it is one. See segment_range in udp_segments.hpp.
