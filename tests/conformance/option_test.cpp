@@ -234,7 +234,7 @@ TEST_P(Option, CongestionInfoIsWhatTheAlgorithmTells) {
     auto [a, b] = make_pair(stream_kind::tcp);
     if (thrown_by([&] { a.set(option::tcp::congestion, "bbr"); }))
         GTEST_SKIP() << "no bbr";
-    EXPECT_EQ(a.get(option::tcp::congestion_info).size(), 20U); // tcp_bbr_info
+    EXPECT_GE(a.get(option::tcp::congestion_info).size(), 20U); // tcp_bbr_info
 }
 
 TEST_P(Option, RepairTellsOfTheWindow) {
