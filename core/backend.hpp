@@ -39,6 +39,7 @@ struct descriptor {
     bool dry_after_short_read = false; ///< epoll: registered, and nothing is special
     bool lingers : 1 = false;          ///< SO_LINGER was set
     bool vain : 1 = false;       ///< io_uring: the last poll told of nothing that was waited for
+    bool write_vain : 1 = false; ///< io_uring: so did one of a sending operation; see start()
     std::shared_ptr<inbox> home; ///< of the loop of its first operation; empty before that
 
     /// After a change of `home`, `closed` or `timeout`.

@@ -302,7 +302,13 @@ bool io_uring_backend::start(operation& op) noexcept {
     case opcode::send_msg:
     case opcode::send_parts:
     case opcode::send_many:
-    case opcode::send_file: io_uring_prep_poll_add(sqe, fd, POLLOUT); break;
+    case opcode::send_file:
+        // A poll on the ring always tells of the peer's end and of errors, too, and at once: where
+        // that is old news, one is needed that goes on to what comes later.
+        io_uring_prep_poll_add(sqe, fd, POLLOUT);
+        if (op.target->write_vain)
+            sqe->len |= IORING_POLL_ADD_MULTI;
+        break;
     case opcode::sleep: break;
     }
     io_uring_sqe_set_data(sqe, &op);
@@ -452,6 +458,11 @@ inline void io_uring_backend::complete(operation& op, int result, unsigned flags
 }
 
 void io_uring_backend::complete_unusual(operation& op, int result, unsigned flags) noexcept {
+    if ((flags & IORING_CQE_F_MORE) != 0) { // of a poll that goes on: its end is what is awaited
+        if ((result & POLLOUT) != 0 && op.state == operation::phase::waiting)
+            cancel(op);
+        return;
+    }
     --pending_;
     if (op.state == operation::phase::uncancelled)
         deferred_.remove(op);
@@ -478,6 +489,8 @@ void io_uring_backend::complete_unusual(operation& op, int result, unsigned flag
         // until somebody reads them: where it then finds nothing, it is not asked again at once.
         if (result >= 0 && is_reading(op.code))
             op.target->vain = (static_cast<unsigned>(result) & events_for(op)) == 0;
+        else if (result >= 0 && (result & POLLOUT) == 0)
+            op.target->write_vain = true;
         op.state = operation::phase::readied;
         owner_.enqueue(op);
     } else if ((result == -ENOBUFS && op.code == opcode::recv_lease) || result == -EAGAIN) {

@@ -352,12 +352,10 @@ bool loop::wait_for(operation& op, int why) noexcept {
 
 /// After another attempt has failed.
 void loop::wait_on(operation& op, int why) noexcept {
-    if (why == detail::backend::would_yield && op.reason != errc{})
+    if (op.reason != errc{}) // it had its last chance
         current_->finish(op, detail::encode(op.reason));
     else if (!current_->wait_for(op, why))
         current_->finish(op, op.result);
-    else if (op.reason != errc{})
-        current_->cancel(op, op.reason);
 }
 
 bool loop::end_busy(operation& op) noexcept {
@@ -424,9 +422,12 @@ void loop::cancel(operation& op, errc reason) noexcept {
     switch (op.state) {
     case phase::idle:
     case phase::completed:
-    case phase::ended:
+    case phase::ended: return;
     case phase::cancelling:
-    case phase::uncancelled: return;
+    case phase::uncancelled:
+        if (op.reason == errc{}) // it is only to try again
+            op.reason = reason;
+        return;
     case phase::readied: op.reason = reason; return; // it may still succeed; see go_on
     case phase::retrying: retries_.remove(op); [[fallthrough]];
     case phase::sleeping: finish(op, result); return;

@@ -4,6 +4,7 @@
 
 #include <gyre/core/combine.hpp>
 #include <gyre/core/task_group.hpp>
+#include <gyre/io/wait.hpp>
 
 #include <algorithm>
 #include <array>
@@ -247,6 +248,43 @@ TEST_P(Overload, ASlowReaderStopsTheWriterWithoutSpinning) {
     EXPECT_TRUE(makes_at_most(
         300, [](auto b) { return write_to_a_slow_reader(b, stream_kind::unix_stream); },
         GetParam()));
+}
+
+// The end of what a peer sends is told with every poll on a ring: it is not room for what it gets.
+std::string write_after_the_end(gyre::backend_kind backend, stream_kind kind) {
+    auto [a, b] = make_narrow_pair(kind);
+    b.shutdown(SHUT_WR);
+    fill(a);
+    std::string wrong;
+    gyre::loop loop({.backend = backend});
+    const auto write = [&]() -> gyre::task<> {
+        const std::vector<std::byte> bytes = pattern(1 << 20);
+        count_from_here();
+        if (co_await outcome(a.sendall(bytes).within(50ms)) != gyre::errc::timed_out)
+            wrong += "no deadline; ";
+        if (co_await gyre::with_timeout(50ms, outcome(a.wait_writable())) != gyre::errc::cancelled)
+            wrong += "not cancelled; ";
+        count_to_here();
+        const auto read = [&]() -> gyre::task<> {
+            std::vector<std::byte> memory(65536);
+            while (co_await b.recv(memory) > 0) {
+            }
+        };
+        const auto rest = [&]() -> gyre::task<> {
+            co_await a.sendall(bytes);
+            a.close();
+        };
+        co_await gyre::all(rest(), read());
+    };
+    loop.run(gyre::with_timeout(20s, write()));
+    return wrong;
+}
+
+TEST_P(Overload, APeerThatSendsNoMoreDoesNotMakeAWriterSpin) {
+    EXPECT_TRUE(makes_at_most(
+        100, [](auto b) { return write_after_the_end(b, stream_kind::tcp); }, GetParam()));
+    EXPECT_TRUE(makes_at_most(
+        100, [](auto b) { return write_after_the_end(b, stream_kind::unix_stream); }, GetParam()));
 }
 
 // ---- Fairness ----------------------------------------------------------------------------------
