@@ -12,6 +12,7 @@ namespace {
 // What a look-up in a file takes is brief. One that has taken so long already is slow.
 constexpr std::chrono::nanoseconds brief = std::chrono::microseconds(100);
 constexpr std::chrono::nanoseconds slow = std::chrono::milliseconds(1);
+constexpr unsigned looks_before_sleep = 2048; // for the next brief one: some 30 us
 
 /// Whether a failure says something about the name, and not about the moment.
 bool lasts(std::error_code code) noexcept {
@@ -136,7 +137,7 @@ void lookup_pool::forget_threads() noexcept {
     new (&wake_) std::condition_variable;
     new (&watch_) std::condition_variable;
     threads_ = idle_ = starting_ = stuck_ = 0;
-    watched_ = false;
+    watched_ = looking_ = false;
     first_fresh_ = nullptr;
     by_key_.clear();
     for (flight_list* list : {&queue_, &running_})
@@ -215,7 +216,8 @@ std::shared_ptr<flight> lookup_pool::begin(std::shared_ptr<flight> f, const std:
             return other;
         if (closed_)
             throw error(errc::closed, doing);
-        awaken = !enough_awake();
+        const bool is_seen = looking_ && queue_.first() == nullptr;
+        awaken = !is_seen && !enough_awake();
         if (awaken && queue_.size() >= coming()) {
             mark_stuck(clock::now());
             if (threads_ < allowed())
@@ -234,6 +236,7 @@ std::shared_ptr<flight> lookup_pool::begin(std::shared_ptr<flight> f, const std:
         f->waiters.store(1, std::memory_order_relaxed);
         f->self_ = f;
         queue_.push(*f);
+        news_.store(true, std::memory_order_relaxed);
         ensure_watch();
     }
     if (awaken)
@@ -349,10 +352,23 @@ void lookup_pool::work() noexcept {
     }
 }
 
+/// To be woken takes longer than a brief look-up: after one, another is looked for.
+void lookup_pool::look_for_more(std::unique_lock<std::mutex>& lock) noexcept {
+    looking_ = true;
+    news_.store(false, std::memory_order_relaxed);
+    lock.unlock();
+    for (unsigned n = 0; n < looks_before_sleep && !news_.load(std::memory_order_relaxed); ++n)
+        brief_lock::pause();
+    lock = lock_briefly();
+    looking_ = false;
+}
+
 bool lookup_pool::wait_for_more(std::unique_lock<std::mutex>& lock) {
     if (threads_ > allowed())
         return false;
     ++idle_;
+    if (quick() && !looking_ && processors_ > 1)
+        look_for_more(lock);
     wake_.wait_for(lock, options_.idle, [&] { return queue_.first() != nullptr || closed_; });
     --idle_;
     return queue_.first() != nullptr && threads_ <= allowed();

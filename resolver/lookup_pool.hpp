@@ -120,6 +120,7 @@ private:
     // Under the mutex.
     std::shared_ptr<flight> joined(std::string_view key);
     std::shared_ptr<flight> take() noexcept;
+    void look_for_more(std::unique_lock<std::mutex>& lock) noexcept;
     bool wait_for_more(std::unique_lock<std::mutex>& lock);
     bool finish(flight& f) noexcept;
     void keep(flight& f, std::chrono::nanoseconds lifetime) noexcept;
@@ -128,9 +129,8 @@ private:
         return std::max(options_.threads, 1U) + options_.stuck;
     }
     unsigned allowed() const noexcept;
-    unsigned coming() const noexcept {
-        return idle_ + starting_;
-    } ///< threads to take from the queue
+    /// Threads that will take from the queue.
+    unsigned coming() const noexcept { return idle_ + starting_; }
     template <void (lookup_pool::*Run)() noexcept>
     bool start() noexcept;
     bool add_thread() noexcept;
@@ -155,6 +155,8 @@ private:
     unsigned starting_ = 0;
     unsigned stuck_ = 0;
     bool watched_ = false;
+    bool looking_ = false;           // an idle thread looks for more before it sleeps
+    std::atomic<bool> news_ = false; // for that one
     bool closed_ = false;
     static constexpr int slowest = 16;
     int slowness_ = slowest;    // goes up with each slow look-up, and down with others
