@@ -243,6 +243,13 @@ int try_send_parts(gather_operation& op) noexcept {
     }
 }
 
+// A read of nothing never waits, but tells of a reset. Where nothing is there, the kernel says
+// EAGAIN, or not, depending on the family.
+int try_recv_nothing(operation& op) noexcept {
+    const int n = try_recv(op);
+    return n == system_calls::would_wait || n == -EAGAIN ? 0 : n;
+}
+
 int try_recv_many(operation& op) noexcept {
     auto* const batch = static_cast<mmsghdr*>(op.data);
     const auto count = static_cast<unsigned>(op.size);
@@ -274,9 +281,7 @@ int attempt(operation& op) noexcept {
     case opcode::accept: return try_accept(static_cast<named_operation&>(op));
     case opcode::recv:
     case opcode::recv_lease:
-        if (op.size == 0 && op.target->type == SOCK_STREAM)
-            return 0; // the kernel would say EAGAIN, or not, depending on the family
-        return try_recv(op);
+        return op.size == 0 && is_stream(op) ? try_recv_nothing(op) : try_recv(op);
     case opcode::recv_all: return op.size == 0 && is_stream(op) ? 0 : try_recv_all(op);
     case opcode::recv_msg: return try_recv_msg(static_cast<message_operation&>(op));
     case opcode::recv_many: return try_recv_many(op);

@@ -36,7 +36,12 @@ inline command_line parse_command_line(int argc, char** argv) {
     app.add_option("--deadline", deadline, "end a connection after so many seconds of silence")
         ->check(CLI::PositiveNumber);
     app.add_option("--drain", drain, "seconds that connections have to end in (5), when it stops")
-        ->check(CLI::NonNegativeNumber);
+        ->check([](const std::string& text) {
+            char* end = nullptr;
+            return std::strtod(text.c_str(), &end) >= 0 && *end == '\0'
+                       ? std::string()
+                       : '"' + text + "\" is no number of seconds, 0 or more";
+        });
     app.add_option("--threads", line.run.threads, "loops, each on a thread; 0: one a processor")
         ->check(CLI::Range(0, 1024));
     app.add_option("--busy-poll", busy_poll, "look for so many microseconds before sleeping")
