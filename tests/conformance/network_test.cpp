@@ -220,12 +220,12 @@ TEST_P(Network, AConnectIntoTheVoidEndsByItsDeadlineOrByACancel) {
             expect_code(wrong, "deadline", co_await outcome(s.connect(to).within(5ms)),
                         gyre::errc::timed_out);
             std::array<std::byte, 8> memory;
-            expect_that(wrong, "no connect later",
-                        static_cast<bool>(co_await s.connect_ex(to).within(5ms)));
-            expect_that(wrong, "no send later",
-                        static_cast<bool>(co_await outcome(s.send("x").within(5ms))));
-            expect_that(wrong, "nothing to receive",
-                        static_cast<bool>(co_await outcome(s.recv(memory).within(5ms))));
+            expect(wrong, static_cast<bool>(co_await s.connect_ex(to).within(5ms)),
+                   "not so: no connect later");
+            expect(wrong, static_cast<bool>(co_await outcome(s.send("x").within(5ms))),
+                   "not so: no send later");
+            expect(wrong, static_cast<bool>(co_await outcome(s.recv(memory).within(5ms))),
+                   "not so: nothing to receive");
             s.close();
 
             gyre::socket other = gyre::socket::open(AF_INET);
@@ -371,9 +371,9 @@ TEST_P(Network, ADatagramTellsItsInterfaceAndHopsAndIsSentByThem) {
                 std::array<std::byte, 8> memory;
                 const auto got = co_await receiver.recvmsg(memory, control);
                 expect_equal(wrong, "from", got.from.host(), source.host());
-                expect_that(wrong, "hops", control.hop_limit() == 9);
+                expect(wrong, control.hop_limit() == 9, "not so: hops");
                 const auto info = control.packet_info();
-                expect_that(wrong, "information", info.has_value());
+                expect(wrong, info.has_value(), "not so: information");
                 if (!info)
                     continue;
                 expect_equal(wrong, "interface", info->interface, index_there);
@@ -435,7 +435,7 @@ TEST_P(Network, WhatIcmpSaysOfADatagramIsInTheErrorQueue) {
                 expect_equal(wrong, e.to, std::string(memory.data(), got.count), "lost");
                 expect_equal(wrong, e.to, got.from, to);
                 const auto told = control.queued_error();
-                expect_that(wrong, e.to, told.has_value());
+                expect(wrong, told.has_value(), e.to);
                 if (!told)
                     continue;
                 expect_code(wrong, e.to, told->code, e.code);
@@ -478,9 +478,10 @@ TEST_P(Network, ADatagramBeyondTheMtuIsRefusedOrCutUp) {
                 std::array<std::byte, 4096> memory;
                 co_await sender.recvmsg(memory, control, MSG_ERRQUEUE);
                 const auto told = control.queued_error();
-                expect_that(wrong, "it says the MTU",
-                            told && told->info == 1300 && told->origin == SO_EE_ORIGIN_LOCAL &&
-                                told->code == std::errc::message_size);
+                expect(wrong,
+                       told && told->info == 1300 && told->origin == SO_EE_ORIGIN_LOCAL &&
+                           told->code == std::errc::message_size,
+                       "not so: it says the MTU");
                 discover(IP_PMTUDISC_DONT);
                 co_await sender.sendto(data, to);
                 expect_equal(wrong, peer, co_await receiver.recv(memory), data.size());
@@ -522,8 +523,8 @@ TEST_P(Network, WhoMayPingDoesSoWithDatagrams) {
                              to.is_ipv6() ? std::uint8_t{ICMP6_ECHO_REPLY} : ICMP_ECHOREPLY);
                 expect_equal(wrong, "sequence", ntohs(header.un.echo.sequence), 7);
                 expect_equal(wrong, "identifier", ntohs(header.un.echo.id), s.getsockname().port());
-                expect_that(wrong, "data",
-                            std::memcmp(memory.data() + sizeof header, "hello", 5) == 0);
+                expect(wrong, std::memcmp(memory.data() + sizeof header, "hello", 5) == 0,
+                       "not so: data");
             }
         });
     });
@@ -644,7 +645,7 @@ TEST_P(Network, ADualStackServerSeesPeersOfIpv4AsMapped) {
             gyre::socket client = bound_there(gyre::address::parse(there4), SOCK_STREAM);
             co_await client.connect(with_port_of(here4, listener));
             auto [peer, from] = co_await listener.accept();
-            expect_that(wrong, "it is IPv6", from.is_ipv6());
+            expect(wrong, from.is_ipv6(), "not so: it is IPv6");
             expect_equal(wrong, "the client", from.host(), "::ffff:192.0.2.2");
             expect_equal(wrong, "this end", peer.getsockname().host(), "::ffff:192.0.2.1");
             gyre::socket client6 =

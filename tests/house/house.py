@@ -15,6 +15,7 @@ a good one pass.
 
 import argparse
 import errno
+import inspect
 import re
 import socket
 import subprocess
@@ -112,10 +113,13 @@ def seam(root, options):
 
 
 def python_names():
-    """What the socket module of this Python has, but for its functions."""
+    """What the socket module of this Python has; of the constants, what is known up to 3.13."""
     constants = {name for name, value in vars(socket).items()
                  if name[0].isupper() and isinstance(value, int)} - set(dir(errno))
-    return constants | {name for name in dir(socket.socket) if name[0] != "_"}
+    functions = {name for name, value in vars(socket).items()
+                 if name[0] != "_" and inspect.isroutine(value)}
+    methods = {name for name in dir(socket.socket) if name[0] != "_"}
+    return functions | methods | (constants if sys.version_info < (3, 14) else set())
 
 
 def surface(root, options):

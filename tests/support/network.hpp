@@ -52,11 +52,6 @@ std::string wrong_on(gyre::backend_kind backend, Body body) {
     return wrong;
 }
 
-inline void expect_that(std::string& wrong, const char* what, bool so) {
-    if (!so)
-        wrong += std::string("not so: ") + what + '\n';
-}
-
 template <class T>
 void expect_equal(std::string& wrong, const char* what, const T& got,
                   const std::type_identity_t<T>& expected) {
