@@ -167,7 +167,7 @@ public:
     shield_awaiter(Awaitable&& a, F on_cancel)
         : shield_awaiter::combination(std::move(a)), leaf_(*this),
           on_cancel_(std::move(on_cancel)) {}
-    shield_awaiter(shield_awaiter&& other)
+    shield_awaiter(shield_awaiter&& other) noexcept
         : shield_awaiter::combination(std::move(other)), leaf_(*this),
           on_cancel_(std::move(other.on_cancel_)) {}
 
