@@ -91,7 +91,8 @@ task<socket> create_datagram_endpoint(datagram_options options) {
     return open_by_name(std::string(options.local_host), std::string(options.remote_host), options);
 }
 
-task<socket> create_datagram_endpoint(address local, address remote, datagram_options options) {
+task<socket> detail::datagram_endpoint(const address& local, const address& remote,
+                                       const datagram_options& options) {
     return open_endpoint(local, remote, options);
 }
 

@@ -3,6 +3,7 @@
 #include <gyre/core/task.hpp>
 #include <gyre/io/socket.hpp>
 
+#include <concepts>
 #include <cstdint>
 #include <string_view>
 #include <type_traits>
@@ -26,6 +27,11 @@ struct datagram_options {
 static_assert(std::is_trivially_destructible_v<datagram_options>,
               "g++ 12 destroys twice what a braced argument of an awaited call holds");
 
+namespace detail {
+task<socket> datagram_endpoint(const address& local, const address& remote,
+                               const datagram_options& options);
+} // namespace detail
+
 /// A UDP socket, bound to the local address and connected to the remote one, so that send and recv
 /// are about that peer, who refuses with std::errc::connection_refused:
 ///
@@ -45,7 +51,10 @@ task<socket> create_datagram_endpoint(datagram_options options = {});
 /// The same for addresses of any family; an empty one is none, and hosts, ports and family of the
 /// options do not count. A UNIX path that a socket has left behind is replaced; it stays when this
 /// socket is closed.
-task<socket> create_datagram_endpoint(address local, address remote = {},
-                                      datagram_options options = {});
+template <std::same_as<address> Address> // else `{}` could be one
+task<socket> create_datagram_endpoint(Address local, address remote = {},
+                                      datagram_options options = {}) {
+    return detail::datagram_endpoint(local, remote, options);
+}
 
 } // namespace gyre

@@ -145,7 +145,7 @@ task<listener> create_server(server_options options) {
     return serve_name(std::string(options.host), options);
 }
 
-task<listener> create_server(address at, server_options options) {
+task<listener> detail::serve_at(const address& at, const server_options& options) {
     return at.is_unix_path() ? serve_path(at, options) : serve_on(at, options);
 }
 

@@ -5,6 +5,7 @@
 #include <gyre/resolver/listener.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -31,6 +32,10 @@ struct server_options {
 static_assert(std::is_trivially_destructible_v<server_options>,
               "g++ 12 destroys twice what a braced argument of an awaited call holds");
 
+namespace detail {
+task<listener> serve_at(const address& at, const server_options& options);
+} // namespace detail
+
 /// Opens, binds and listens: `co_await gyre::create_server({.host = "::", .port = 7000})`.
 ///
 /// One socket for each address of the host, all with the same port. A name is looked up; "" is
@@ -40,7 +45,7 @@ static_assert(std::is_trivially_destructible_v<server_options>,
 ///
 /// An address that was in use a moment ago may be bound at once (SO_REUSEADDR). Throws gyre::error
 /// that names the address; dualstack with an IPv4 address is std::errc::invalid_argument.
-task<listener> create_server(server_options options);
+task<listener> create_server(server_options options = {});
 
 /// The same for an address of any family; host, port and family of the options do not count.
 ///
@@ -48,6 +53,9 @@ task<listener> create_server(server_options options);
 /// killed is replaced, also when several start at once: gyre's lock the folder meanwhile
 /// (flock(2)). To find out, it is connected to. One that is in use, and a file that is no socket,
 /// is std::errc::address_in_use, and not touched.
-task<listener> create_server(address at, server_options options = {});
+template <std::same_as<address> Address> // else `{}` could be one
+task<listener> create_server(Address at, server_options options = {}) {
+    return detail::serve_at(at, options);
+}
 
 } // namespace gyre

@@ -2,6 +2,7 @@
 
 #include <gyre/core/combine.hpp>
 #include <gyre/core/task_group.hpp>
+#include <gyre/io/stream.hpp>
 
 #include <array>
 #include <csignal>
@@ -321,11 +322,18 @@ TEST_P(Stream, NoSendRaisesSigpipe) {
     static volatile std::sig_atomic_t raised = 0;
     const auto before = std::signal(SIGPIPE, [](int) { raised = 1; });
     b.close();
+    gyre::stream buffered = a.makefile("w");
+    const gyre::ancillary nothing(0);
+    const std::array<gyre::const_buffer, 2> parts{gyre::const_buffer("x"), gyre::const_buffer("y")};
     run([&]() -> gyre::task<> {
         for (int i = 0; i < 3; ++i) {
             co_await outcome(a.send("x"));
             co_await outcome(a.sendall("x"));
             co_await outcome(a.sendto("x", gyre::address()));
+            co_await outcome(a.sendmsg("x", nothing));
+            co_await outcome(a.sendall(parts));
+            co_await outcome(buffered.write("x"));
+            co_await outcome(buffered.flush());
         }
     });
     std::signal(SIGPIPE, before);

@@ -70,7 +70,7 @@ TEST_P(CreateDatagramEndpoint, BothMayBeGiven) {
 
 TEST_P(CreateDatagramEndpoint, WithoutALocalHostItIsBoundToEveryAddress) {
     run([]() -> gyre::task<> {
-        gyre::socket s = co_await gyre::create_datagram_endpoint();
+        gyre::socket s = co_await gyre::create_datagram_endpoint({});
         EXPECT_EQ(s.getsockname().host(), "0.0.0.0");
         s = co_await gyre::create_datagram_endpoint({.family = AF_INET6});
         EXPECT_EQ(s.getsockname().host(), "::");

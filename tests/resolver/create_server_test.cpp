@@ -115,7 +115,7 @@ TEST_P(CreateServer, AsksTheResolverThatItIsGiven) {
 
 TEST_P(CreateServer, WithoutAHostListensOnEveryAddressOfBothFamilies) {
     run([]() -> gyre::task<> {
-        gyre::listener both = co_await gyre::create_server(gyre::server_options{});
+        gyre::listener both = co_await gyre::create_server({});
         EXPECT_EQ(hosts_of(both), (hosts{"0.0.0.0", "::"}));
         EXPECT_EQ(ports_of(both).size(), 1U);
         const std::uint16_t port = both.getsockname().port();
