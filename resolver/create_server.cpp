@@ -1,7 +1,7 @@
 #include <gyre/io/kernel.hpp>
 #include <gyre/io/tcp_option.hpp>
+#include <gyre/resolver/addresses_of.hpp>
 #include <gyre/resolver/create_server.hpp>
-#include <gyre/resolver/resolver.hpp>
 #include <gyre/resolver/socket_file.hpp>
 
 #include <algorithm>
@@ -90,9 +90,11 @@ listener listen_on_all(const std::vector<address>& list, const server_options& o
                 "serve on " + list.front().to_string() + " and others: no port is free on all");
 }
 
-task<std::vector<address>> addresses_of(std::string host, server_options options) {
+task<std::vector<address>> addresses_to_serve(std::string host, server_options options) {
     std::vector<address> list;
-    const int family = options.dualstack && options.family == AF_UNSPEC ? AF_INET6 : options.family;
+    // A number is taken as it is: one of IPv4 with dualstack is no look-up that fails.
+    const bool as_it_is = options.family != AF_UNSPEC || address::from_ip(host, 0).has_value();
+    const int family = options.dualstack && !as_it_is ? AF_INET6 : options.family;
     if (host.empty()) {
         if (family != AF_INET6)
             list.push_back(address::any_ipv4(options.port));
@@ -100,20 +102,16 @@ task<std::vector<address>> addresses_of(std::string host, server_options options
             list.push_back(address::any_ipv6(options.port));
         co_return list;
     }
-    const auto numeric = address::from_ip(host, options.port);
-    if (numeric && (options.family == AF_UNSPEC || options.family == numeric->family()))
-        co_return std::vector{*numeric};
     const address_info_hints hints{.family = family, .type = SOCK_STREAM, .flags = AI_PASSIVE};
-    const std::string service = std::to_string(options.port);
-    resolver& names = options.resolver != nullptr ? *options.resolver : default_resolver();
-    for (const address_info& info : co_await names.getaddrinfo(host, service, hints))
-        if (std::ranges::find(list, info.address) == list.end())
-            list.push_back(info.address);
+    for (const address& found :
+         co_await detail::addresses_of(options.resolver, std::move(host), options.port, hints))
+        if (std::ranges::find(list, found) == list.end())
+            list.push_back(found);
     co_return list;
 }
 
 task<listener> serve_name(std::string host, server_options options) {
-    co_return listen_on_all(co_await addresses_of(std::move(host), options), options);
+    co_return listen_on_all(co_await addresses_to_serve(std::move(host), options), options);
 }
 
 task<listener> serve_path(address at, server_options options) {
