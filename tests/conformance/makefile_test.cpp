@@ -44,21 +44,8 @@ gyre::task<std::optional<gyre::error>> failure(Awaitable a) {
     co_return std::nullopt;
 }
 
-class Makefile : public on_each_stream {
+class Makefile : public on_each_connection {
 protected:
-    pair_of_sockets pair;
-    gyre::socket& a = pair.a;
-    gyre::socket& b = pair.b;
-
-    void SetUp() override {
-        on_each_stream::SetUp();
-        pair = make_pair(kind());
-    }
-    void TearDown() override {
-        pair = {};
-        on_each_stream::TearDown();
-    }
-
     /// Runs `read(stream)` while `sent` arrives: in one piece, in two, and byte by byte.
     template <class F>
     void while_arrives(std::string_view sent, bool end, F read) {

@@ -56,25 +56,13 @@ gyre::task<std::error_code> recv_exactly_briefly(gyre::socket& s) {
 
 // ---- Streams -----------------------------------------------------------------------------------
 
-class StreamMessage : public on_each_stream {
+class StreamMessage : public on_each_connection {
 protected:
-    pair_of_sockets pair;
-    gyre::socket& a = pair.a;
-    gyre::socket& b = pair.b;
     std::array<std::byte, 256> memory{};
 
     std::string_view received(std::size_t n) const { return text_of(std::span(memory).first(n)); }
     std::span<std::byte> part(std::size_t at, std::size_t n) {
         return std::span(memory).subspan(at, n);
-    }
-
-    void SetUp() override {
-        on_each_stream::SetUp();
-        pair = make_pair(kind());
-    }
-    void TearDown() override {
-        pair = {};
-        on_each_stream::TearDown();
     }
 };
 

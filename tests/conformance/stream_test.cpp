@@ -12,24 +12,12 @@ namespace {
 
 using namespace gyre_test;
 
-class Stream : public on_each_stream {
+class Stream : public on_each_connection {
 protected:
-    pair_of_sockets pair;
-    gyre::socket& a = pair.a;
-    gyre::socket& b = pair.b;
     std::array<std::byte, 256> memory{};
     std::array<std::byte, 256> other_memory{};
 
     std::string_view received(std::size_t n) const { return text_of(std::span(memory).first(n)); }
-
-    void SetUp() override {
-        on_each_stream::SetUp();
-        pair = make_pair(kind());
-    }
-    void TearDown() override {
-        pair = {};
-        on_each_stream::TearDown();
-    }
 };
 
 // ---- Receiving and sending ---------------------------------------------------------------------

@@ -57,6 +57,23 @@ pair_of_sockets make_pair(stream_kind kind);
 /// The same with buffers of a few KiB, which soon are full.
 pair_of_sockets make_narrow_pair(stream_kind kind);
 
+/// A suite over each kind of stream whose tests begin with a connection.
+class on_each_connection : public on_each_stream {
+protected:
+    void SetUp() override {
+        on_each_stream::SetUp();
+        pair = make_pair(kind());
+    }
+    void TearDown() override {
+        pair = {};
+        on_each_stream::TearDown();
+    }
+
+    pair_of_sockets pair;
+    gyre::socket& a = pair.a;
+    gyre::socket& b = pair.b;
+};
+
 pair_of_sockets make_unix_pair(int type);
 /// Two UDP sockets on the loopback, bound, not connected.
 pair_of_sockets make_udp_pair(int family = AF_INET);
