@@ -52,6 +52,14 @@ gyre::task<> until(Condition holds) {
         co_await gyre::sleep_for(100us);
 }
 
+/// Until the kernel refuses: a listener is closed when what was pending at it has ended. Who comes
+/// in between is reset, or let in by the accept that ends.
+gyre::task<> refused_at_last(const gyre::address& at) {
+    std::error_code code;
+    while ((code = co_await outcome(connect(at))) != std::errc::connection_refused)
+        EXPECT_TRUE(!code || code == std::errc::connection_reset) << code.message();
+}
+
 gyre::task<> stop(gyre::listener& l, gyre::future<>& server) {
     l.close();
     co_await server;
@@ -347,8 +355,7 @@ TEST_P(Serve, StopsAcceptingAtOnceAndLetsHandlersFinish) {
                 l.close();
             else
                 server.cancel();
-            co_await next_turn();
-            EXPECT_EQ(co_await outcome(connect(at)), std::errc::connection_refused);
+            co_await refused_at_last(at);
             for (gyre::socket& s : clients) {
                 EXPECT_FALSE(server.ready());
                 EXPECT_EQ(co_await ask(s, "and on"), "and on");
@@ -421,7 +428,7 @@ TEST_P(Serve, AHandlerMayCloseTheListener) {
         gyre::socket s = co_await connect(at);
         EXPECT_EQ(co_await ask(s, "stop"), "bye");
         co_await server;
-        EXPECT_EQ(co_await outcome(connect(at)), std::errc::connection_refused);
+        co_await refused_at_last(at);
     });
 }
 
