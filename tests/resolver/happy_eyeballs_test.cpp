@@ -202,7 +202,7 @@ TEST_P(HappyEyeballs, WithoutTheDelayPassingTheFirstIsAlone) {
     let_name_be("alone.test", {"127.0.0.1", "127.0.0.2"});
     run([&]() -> gyre::task<> {
         const failure f = co_await failure_of(gyre::create_connection(
-            "alone.test", p.number, {.timeout = 5ms, .happy_eyeballs_delay = never}));
+            "alone.test", p.number, {.timeout = 500ms, .happy_eyeballs_delay = never}));
         EXPECT_TRUE(f.timeout_error);
         EXPECT_EQ(f.text, "connect to alone.test:" + std::to_string(p.number) +
                               ": Deadline exceeded (127.0.0.1:" + std::to_string(p.number) +
@@ -329,7 +329,7 @@ TEST_P(HappyEyeballs, ATimeoutTellsWhatWasTried) {
     let_name_be("tried.test", {"127.0.0.1", "127.0.0.2", "127.0.0.3"});
     run([&]() -> gyre::task<> {
         const failure f = co_await failure_of(gyre::create_connection(
-            "tried.test", p.number, {.timeout = 20ms, .happy_eyeballs_delay = never}));
+            "tried.test", p.number, {.timeout = 500ms, .happy_eyeballs_delay = never}));
         const std::string number = std::to_string(p.number);
         EXPECT_TRUE(f.timeout_error);
         EXPECT_EQ(f.text, "connect to tried.test:" + number +
