@@ -3,6 +3,8 @@
 // The options of the echo server: ADDRESS [--backend epoll|io_uring] [--deadline SECONDS]
 // [--drain SECONDS] [--threads N] [--busy-poll MICROSECONDS]. CLI11 does the work.
 
+#include "seconds.hpp"
+
 #include <gyre/gyre.hpp>
 
 #include <CLI/CLI.hpp>
@@ -34,14 +36,9 @@ inline command_line parse_command_line(int argc, char** argv) {
     app.add_option("--backend", backend, "epoll or io_uring; else what gyre chooses")
         ->check(CLI::IsMember({"automatic", "epoll", "io_uring"}));
     app.add_option("--deadline", deadline, "end a connection after so many seconds of silence")
-        ->check(CLI::PositiveNumber);
+        ->check(seconds_from(1e-9));
     app.add_option("--drain", drain, "seconds that connections have to end in (5), when it stops")
-        ->check([](const std::string& text) {
-            char* end = nullptr;
-            return std::strtod(text.c_str(), &end) >= 0 && *end == '\0'
-                       ? std::string()
-                       : '"' + text + "\" is no number of seconds, 0 or more";
-        });
+        ->check(seconds_from(0));
     app.add_option("--threads", line.run.threads, "loops, each on a thread; 0: one a processor")
         ->check(CLI::Range(0, 1024));
     app.add_option("--busy-poll", busy_poll, "look for so many microseconds before sleeping")
@@ -59,13 +56,9 @@ inline command_line parse_command_line(int argc, char** argv) {
         std::fprintf(stderr, "echo_server: %s (see --help)\n", e.what());
         std::exit(2);
     }
-    const auto seconds = [](double s) {
-        return std::chrono::nanoseconds(
-            gyre::detail::ceil_nanoseconds(std::chrono::duration<double>(s)));
-    };
     if (deadline > 0)
-        line.deadline = seconds(deadline);
-    line.drain = seconds(drain);
+        line.deadline = nanoseconds(deadline);
+    line.drain = nanoseconds(drain);
     line.run.loop.backend = gyre::parse_backend_kind(backend);
     line.run.loop.busy_poll = std::chrono::microseconds(busy_poll);
     return line;

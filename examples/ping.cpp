@@ -8,6 +8,8 @@
 // ADDRESS is IPv4 or IPv6. --count N: so many requests (else until SIGINT); --interval S: a request
 // each S seconds (1); --timeout S: so long is a reply waited for (1). Status 1: no reply at all.
 
+#include "seconds.hpp"
+
 #include <gyre/gyre.hpp>
 
 #include <CLI/CLI.hpp>
@@ -124,9 +126,9 @@ options parse_command_line(int argc, char** argv) {
     app.add_option("address", o.address, "127.0.0.1 or ::1")->required();
     app.add_option("--count", o.count, "so many requests")->check(CLI::Range(1, 65535));
     app.add_option("--interval", o.interval, "a request each so many seconds")
-        ->check(CLI::PositiveNumber);
+        ->check(seconds_from(1e-9));
     app.add_option("--timeout", o.timeout, "wait so many seconds for a reply")
-        ->check(CLI::PositiveNumber);
+        ->check(seconds_from(1e-9));
     try {
         app.parse(argc, argv);
         if (const auto a = gyre::address::from_ip(o.address, 0); !a)

@@ -12,6 +12,8 @@
 // --timeout S: an attempt may take so many seconds (5); --deadline S: and all of it so many.
 // Status 0: all are open; 1: not all.
 
+#include "seconds.hpp"
+
 #include <gyre/gyre.hpp>
 
 #include <CLI/CLI.hpp>
@@ -25,7 +27,6 @@
 
 namespace {
 
-using seconds = std::chrono::duration<double>;
 using milliseconds = std::chrono::duration<double, std::milli>;
 
 enum class state { not_tried, open, refused, timed_out, error };
@@ -46,10 +47,6 @@ struct options {
     double timeout = 5;
     double deadline = 0; // 0: none
 };
-
-std::chrono::nanoseconds nanoseconds(double s) {
-    return std::chrono::nanoseconds(gyre::detail::ceil_nanoseconds(seconds(s)));
-}
 
 // ---- What to probe -----------------------------------------------------------------------------
 
@@ -195,9 +192,9 @@ std::vector<target> parse_command_line(int argc, char** argv, options& o) {
     app.add_option("--concurrency", o.concurrency, "so many at the same time")
         ->check(CLI::Range(1, 65535));
     app.add_option("--timeout", o.timeout, "an attempt may take so many seconds")
-        ->check(CLI::PositiveNumber);
+        ->check(seconds_from(1e-9));
     app.add_option("--deadline", o.deadline, "all of it may take so many seconds")
-        ->check(CLI::PositiveNumber);
+        ->check(seconds_from(1e-9));
     try {
         app.parse(argc, argv);
         return targets_of(o);

@@ -10,6 +10,8 @@
 // many seconds; --service https: with the port of that service; --reverse: NAMES are addresses, and
 // their names are printed as `getent hosts` does. Status 2: a name was not found (in time).
 
+#include "seconds.hpp"
+
 #include <gyre/gyre.hpp>
 
 #include <CLI/CLI.hpp>
@@ -19,8 +21,6 @@
 #include <vector>
 
 namespace {
-
-using seconds = std::chrono::duration<double>;
 
 struct options {
     std::vector<std::string> names;
@@ -72,10 +72,8 @@ gyre::task<std::expected<std::string, std::string>> look_up(const options& o, st
 }
 
 gyre::task<> look_up_all(const options& o, int& status) {
-    const auto until =
-        o.deadline == 0
-            ? gyre::clock::time_point::max()
-            : gyre::clock::now() + std::chrono::ceil<gyre::clock::duration>(seconds(o.deadline));
+    const auto until = o.deadline == 0 ? gyre::clock::time_point::max()
+                                       : gyre::clock::now() + nanoseconds(o.deadline);
     std::vector<gyre::future<std::expected<std::string, std::string>>> answers;
     for (const std::string& name : o.names)
         answers.push_back(gyre::loop::current()->start(look_up(o, name, until)));
@@ -96,7 +94,7 @@ options parse_command_line(int argc, char** argv) {
     options o;
     app.add_option("names", o.names, "names, or with --reverse addresses; else lines of stdin");
     app.add_option("--deadline", o.deadline, "all of it may take so many seconds")
-        ->check(CLI::PositiveNumber);
+        ->check(seconds_from(1e-9));
     auto* service = app.add_option("--service", o.service, "a name or a number: with its port");
     app.add_flag("--reverse", o.reverse, "look up the names of addresses")->excludes(service);
     try {

@@ -1,12 +1,12 @@
 // The tool gyre: what this kernel offers (info), load for an echo server (bench), and gyre beside
 // hand-written code (compare). `gyre --help`, and --help after each of them, is the manual.
 
+#include "../../examples/seconds.hpp"
 #include "commands.hpp"
 #include "machine.hpp"
 
 #include <CLI/CLI.hpp>
 
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -18,23 +18,9 @@ constexpr const char* statuses =
     "Exit status: 0; 1 when something failed (connecting, a server, a request); 2 for bad\n"
     "options; 130 after SIGINT or SIGTERM, with the results so far.";
 
-std::chrono::nanoseconds nanoseconds(double seconds) {
-    return std::chrono::nanoseconds(std::llround(seconds * 1e9));
-}
-
 const CLI::IsMember backends({"automatic", "epoll", "io_uring"});
 
-/// CLI::Range lets "nan" pass.
-CLI::Validator seconds_from(double least) {
-    return {[least](std::string& word) -> std::string {
-                double value = 0;
-                if (CLI::detail::lexical_cast(word, value) && value >= least && value <= 86400)
-                    return "";
-                return word + " is no number of seconds from " + CLI::detail::to_string(least) +
-                       " to 86400";
-            },
-            "SECONDS"};
-}
+constexpr double day = 86400;
 const CLI::Range core_range(0, 1023);
 
 /// The options as they are written, before they make sense together.
@@ -67,10 +53,10 @@ void add_common(CLI::App& app, words& w, tool::load_options& load) {
         ->check(CLI::Range(1, 65536))
         ->capture_default_str();
     app.add_option("--seconds", w.seconds, "time measured")
-        ->check(seconds_from(0.001))
+        ->check(seconds_from(0.001, day))
         ->capture_default_str();
     app.add_option("--warmup", w.warmup, "seconds of load before")
-        ->check(seconds_from(0))
+        ->check(seconds_from(0, day))
         ->capture_default_str();
     app.add_option("--backend", w.backend, "of the generator: epoll, io_uring or automatic")
         ->check(backends)
@@ -176,7 +162,7 @@ int main(int argc, char** argv) try {
         ->add_option("--deadline", bench_words.deadline,
                      "seconds, for each operation of the generator; udp: an answer that takes "
                      "longer is lost (else 0.2)")
-        ->check(seconds_from(0));
+        ->check(seconds_from(0, day));
     bench
         ->add_option("--busy-poll", bench_words.busy_poll,
                      "microseconds that the generator looks for work before it sleeps")
@@ -189,7 +175,7 @@ int main(int argc, char** argv) try {
     bench->add_option("--server-backend", bench_words.server_backend, "passed on as --backend")
         ->check(backends);
     bench->add_option("--server-deadline", bench_words.server_deadline, "passed on as --deadline")
-        ->check(seconds_from(0));
+        ->check(seconds_from(0, day));
     bench
         ->add_option("--server-busy-poll", bench_words.server_busy_poll, "passed on as --busy-poll")
         ->check(CLI::Range(0L, 1'000'000L));

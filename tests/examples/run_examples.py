@@ -620,6 +620,20 @@ class EveryServer(Case):
                 with self.subTest((name, arguments)):
                     self.refused(example(name, *arguments), 2, f"usage: {name}")
 
+    def test_what_is_no_number_of_seconds_is_one_line_that_says_so(self):
+        for name, where, option in (("echo_server", "127.0.0.1:0", "--deadline"),
+                                    ("echo_server", "127.0.0.1:0", "--drain"),
+                                    ("ping", "127.0.0.1", "--interval"),
+                                    ("ping", "127.0.0.1", "--timeout"),
+                                    ("probe", "127.0.0.1:1", "--timeout"),
+                                    ("probe", "127.0.0.1:1", "--deadline"),
+                                    ("resolve", "localhost", "--deadline")):
+            for wrong in ("-1", "nan", "inf", "1e300", "soon", "1s", "", "-0.1", "0"):
+                if (option, wrong) != ("--drain", "0"):
+                    with self.subTest((name, option, wrong)):
+                        result = example(name, where, option, wrong)
+                        self.refused(result, 2, option, f'"{wrong}" is no number of seconds from ')
+
     def test_what_is_no_address_is_one_line_that_names_it(self):
         for name, *more in (("chat",), ("embed",), ("http_hello",), ("threads",), ("fan_out", "1")):
             with self.subTest(name):
@@ -934,7 +948,6 @@ class Resolve(Case):
                           if "STREAM" in line], ["127.0.0.1", "127.0.0.2"])
 
     def test_wrong_options_are_one_line(self):
-        self.refused(example("resolve", "localhost", "--deadline", "-1"), 2, "--deadline")
         self.refused(example("resolve", "--reverse", "--service", "http", "::1"), 2, "--service")
 
 
