@@ -35,6 +35,22 @@ std::map<int, std::string> open_descriptors() {
     return all;
 }
 
+std::map<int, std::string> opened_since(const std::map<int, std::string>& before,
+                                        std::map<int, std::string> after) {
+    std::erase_if(after, [&](const auto& entry) {
+        const auto was = before.find(entry.first);
+        return was != before.end() && was->second == entry.second;
+    });
+    return after;
+}
+
+/// Until it is so, for a second: what is still to come is up to other threads of this process.
+template <class Condition>
+void await_threads(Condition holds) {
+    for (int tries = 0; !holds() && tries < 1000; ++tries)
+        poll(nullptr, 0, 1);
+}
+
 void on_alarm(int) {
     constexpr char text[] = "watchdog: the test has been hanging for 60 s\n";
     [[maybe_unused]] const ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
@@ -65,26 +81,24 @@ void guard::begin() {
 
 std::vector<int> guard::opened() const {
     std::vector<int> numbers;
-    for (const auto& [number, target] : open_descriptors())
-        if (const auto was = before_.find(number); was == before_.end() || was->second != target)
-            numbers.push_back(number);
+    for (const auto& [number, target] : opened_since(before_, open_descriptors()))
+        numbers.push_back(number);
     return numbers;
 }
 
 void guard::end() {
     alarm(0);
-    std::map<int, std::string> after = open_descriptors();
+    std::map<int, std::string> after;
     // A thread of the resolver's may still be at a check of UBSan's, which looks through a pipe.
-    for (int tries = 0; after.size() > before_.size() && tries < 1000; ++tries) {
-        poll(nullptr, 0, 1);
+    await_threads([&] {
         after = open_descriptors();
-    }
+        return after.size() <= before_.size();
+    });
     if (after.size() == before_.size())
         return;
     std::string leaked;
-    for (const auto& [number, target] : after)
-        if (const auto was = before_.find(number); was == before_.end() || was->second != target)
-            leaked += "\n  " + std::to_string(number) + " -> " + target;
+    for (const auto& [number, target] : opened_since(before_, after))
+        leaked += "\n  " + std::to_string(number) + " -> " + target;
     ADD_FAILURE() << before_.size() << " descriptors before, " << after.size()
                   << " after; new are:" << leaked;
 }
@@ -110,8 +124,7 @@ bool alone_awake() {
 std::string in_child(std::string (*f)(gyre::backend_kind), gyre::backend_kind backend) {
     // A thread of a pool that is at malloc or free of a sanitizer would leave its lock to a child
     // that waits for it for ever.
-    for (int tries = 0; !alone_awake() && tries < 1000; ++tries)
-        poll(nullptr, 0, 1);
+    await_threads(alone_awake);
     int ends[2];
     if (pipe(ends) != 0)
         return "no pipe";
