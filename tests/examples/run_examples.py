@@ -369,8 +369,7 @@ class EchoServer(Case):
             path = Path(folder, "echo.sock")
             for last in (False, True):
                 with Server("echo_server", f"unix:{path}") as server:
-                    with socket.socket(socket.AF_UNIX) as client:
-                        client.connect(str(path))
+                    with connect_unix(path) as client:
                         client.sendall(b"hello")
                         self.assertEqual(client.recv(100), b"hello")
                     self.refused(example("echo_server", f"unix:{path}"), 1, str(path), "in use")
@@ -908,7 +907,9 @@ class FileServer(Case):
 
 
 class Resolve(Case):
-    NAMES = ("localhost", "127.0.0.1", "::1")
+    # The machine's own name where the hosts file has it: else it may take the network.
+    OWN = {socket.gethostname()} & set(Path("/etc/hosts").read_text().split())
+    NAMES = ("localhost", "127.0.0.1", "::1", *OWN)
 
     @needs_getent
     def test_prints_what_getent_does(self):
